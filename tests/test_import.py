@@ -1,0 +1,71 @@
+"""What importing danet brings along, each time seen in a new process."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import danet
+
+OPTIONAL = {"cv2", "huggingface_hub", "matplotlib", "pydantic", "skimage", "torchmetrics"}
+
+# Reports on the last line; what an import prints would come before it.
+WATCH = """\
+import importlib, json, sys
+sockets = []
+sys.addaudithook(lambda event, _: sockets.append(event) if event.startswith("socket.") else None)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(json.dumps({"modules": sorted(sys.modules), "sockets": sockets}))
+"""
+
+
+def imports(*names: str, watch: str = WATCH) -> tuple[set[str], list[str]]:
+    """The modules and socket events after importing ``names``, which must print nothing."""
+    command = [sys.executable, "-W", "error", "-c", watch, *names]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stderr == ""
+    (line,) = run.stdout.splitlines()
+    report = json.loads(line)
+    return set(report["modules"]), report["sockets"]
+
+
+def every_module() -> list[str]:
+    found = pkgutil.walk_packages(danet.__path__, "danet.")
+    return [module.name for module in found if module.name != "danet.__main__"]
+
+
+@pytest.mark.parametrize("name", ["danet", "danet.cli"])
+def test_import_is_light(name: str) -> None:
+    modules, sockets = imports(name)
+    assert not modules & (OPTIONAL | {"numpy", "PIL", "scipy", "torch"})
+    assert sockets == []
+
+
+def test_no_module_imports_an_optional_package_or_opens_a_socket() -> None:
+    modules, sockets = imports(*every_module())
+    assert "danet.train.loop" in modules
+    assert not modules & OPTIONAL
+    assert sockets == []
+
+
+def test_the_watch_sees_sockets() -> None:
+    opening = "import socket; socket.socket().close()\n"
+    lines = WATCH.splitlines(keepends=True)
+    _, sockets = imports("danet", watch="".join([*lines[:3], opening, *lines[3:]]))
+    assert "socket.__new__" in sockets
+
+
+@pytest.mark.parametrize("name", danet.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(danet, name) is not None
+    assert name in dir(danet)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'attic'"):
+        danet.attic  # type: ignore[attr-defined]  # noqa: B018

@@ -1,0 +1,115 @@
+"""The floors of the package: imports run downward only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "danet"
+FLOORS = {
+    name: floor
+    for floor, names in enumerate(
+        [
+            "errors",
+            "networks files devices images sizes filters",
+            "tiling metrics noise data",
+            "weights pretrained",
+            "train",
+            "cli __main__ __init__",
+        ]
+    )
+    for name in names.split()
+}
+# The package itself brings only this; its other names are those of the modules they come from.
+ROOT_NAMES = {"__version__"}
+RE_EXPORTS = {"DanetError": "errors", "Denoiser": "pretrained", "NoiseGenerator": "pretrained"}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    """The module or subpackage of danet, one level deep, that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(source: str) -> Iterator[str]:
+    """The modules of danet that a source names, one level deep, wherever it imports them."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from (
+                    name.name.split(".")[1] for name in names if name.name.startswith("danet.")
+                )
+            case ast.ImportFrom(level=level) if level > 0:
+                raise ValueError("relative imports hide the floor: write them out")
+            case ast.ImportFrom(module="danet", names=names):
+                yield from (name.name for name in names if name.name not in ROOT_NAMES)
+            case ast.ImportFrom(module=str(module)) if module.startswith("danet."):
+                yield module.split(".")[1]
+            case ast.Attribute(value=ast.Name(id="danet"), attr=name) if name not in ROOT_NAMES:
+                yield name
+
+
+def upward_imports(module: str, source: str) -> list[str]:
+    """The imports of a source in ``module`` that no lower or equal floor has."""
+    floor = FLOORS[module]
+    return [name for name in imported(source) if FLOORS[RE_EXPORTS.get(name, name)] > floor]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_downward(path: Path) -> None:
+    assert upward_imports(module_of(path), path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_public_names_are_listed(path: Path) -> None:
+    if path.name == "__main__.py":
+        return
+    targets = [
+        target.id
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    assert "__all__" in targets
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from danet.train import train",
+        "from danet import train",
+        "from danet import Denoiser",
+        "import danet.train.loop",
+        "import danet\n\ndanet.train.train",
+        "def late():\n    from danet.pretrained import Denoiser",
+        "if TYPE_CHECKING:\n    from danet.weights import find",
+    ],
+)
+def test_an_upward_import_is_found(source: str) -> None:
+    assert len(upward_imports("metrics", source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import danet",
+        "from danet import __version__",
+        "from danet import images, noise",
+        "from danet.errors import DanetError",
+        "import torch\nfrom numpy import danet",
+    ],
+)
+def test_a_downward_import_is_allowed(source: str) -> None:
+    assert upward_imports("metrics", source) == []
+
+
+def test_a_module_in_no_floor_is_an_error() -> None:
+    with pytest.raises(KeyError, match="attic"):
+        upward_imports("attic", "")
+    with pytest.raises(KeyError, match="attic"):
+        upward_imports("metrics", "from danet.attic import images")
