@@ -5,8 +5,12 @@ Parameter names are those of the authors' released checkpoints.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+
+from danet.errors import ConfigError
 
 __all__ = ["Discriminator", "UNet", "UNetDenoiser", "UNetGenerator"]
 
@@ -28,10 +32,15 @@ class _Down(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, downsample: bool) -> None:
         super().__init__()
         self.block = _convolution_block(in_channels, out_channels)
-        if downsample:
-            self.downsample = nn.Conv2d(
-                out_channels, out_channels, 4, stride=2, padding=1, bias=False
-            )
+        self.downsample = (
+            nn.Conv2d(out_channels, out_channels, 4, stride=2, padding=1, bias=False)
+            if downsample
+            else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.block(x)
+        return features, self.downsample(features)
 
 
 class _Up(nn.Module):
@@ -88,28 +97,25 @@ class UNet(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """How many pixels away an input can be and still change an output.
+        """How many pixels away an input can be, at most, and still change an output.
 
-        Counted down the left side of the U and up its right side, in input pixels: at
-        level i a 3 x 3 convolution reaches 2^i, the 4 x 4 stride-2 one 2^i on its near and
-        2 * 2^i on its far side.  Upsampling reaches no further than the block it copies,
-        whose extent, 2^(i+1) - 1, is counted once for the deepest level.
+        Let r be the reach of everything below level i, in pixels of level i + 1.  Output
+        pixel q of level i copies pixel q // 2 of level i + 1 and so sees r to either side of
+        it; the 4 x 4 stride-2 convolution takes its pixel p from 2p - 1 to 2p + 2.  Seen from
+        q that is at most 2r + 2 pixels, on the right for even q and on the left for odd q.
+        The four 3 x 3 convolutions of level i add 4: r becomes 2r + 6.  The deepest level
+        has r = 2 from its two convolutions, and r + 6 doubles with each level above, hence
+        8 * 2^(depth - 1) - 6 at the top.  The last convolution adds 1.
         """
-        reach = 1  # the last convolution
-        for level in range(self.depth):
-            convolutions = 2 if level == self.depth - 1 else 4
-            reach += convolutions * 2**level
-            if level < self.depth - 1:
-                reach += 2 * 2**level
-        return reach + 2 ** (self.depth - 1) - 1
+        return int(2 ** (self.depth + 2)) - 5
 
     def forward(self, x: Tensor) -> Tensor:
+        """U(x), N x out_channels x H x W, for x of N x in_channels x H x W."""
         skips = []
         for down in self.down_path:
-            x = down.block(x)
-            if hasattr(down, "downsample"):
-                skips.append(x)
-                x = down.downsample(x)
+            skip, x = down(x)
+            skips.append(skip)
+        skips.pop()  # the deepest level's features are x itself
         for up in self.up_path:
             x = up(x, skips.pop())
         output: Tensor = self.last(x)
@@ -158,6 +164,8 @@ class Discriminator(nn.Module):
 
     Args:
         width: channels of the first layer (64 in the paper).
+        patch_size: height and width of the patches it judges, 4 times a power of 2; 128 in
+            the paper.  A smaller patch takes fewer layers.
 
     Example:
         >>> import torch
@@ -167,15 +175,17 @@ class Discriminator(nn.Module):
         torch.Size([4])
     """
 
-    patch_size = 128
-
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, patch_size: int = 128) -> None:
         super().__init__()
         self.width = width
-        channels = [6] + [width * 2**level for level in range(6)]
+        self.patch_size = patch_size
+        halvings = patch_size.bit_length() - 3
+        if halvings < 1 or patch_size != 4 * 2**halvings:
+            raise ConfigError(f"patch_size is {patch_size}, it must be 8, 16, 32, 64, 128, ...")
+        channels = [6] + [width * 2**level for level in range(halvings + 1)]
         layers: list[nn.Module] = []
-        for level, (before, after) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
-            stride, padding = (2, 1) if level < 5 else (1, 0)
+        for level, (before, after) in enumerate(pairwise(channels)):
+            stride, padding = (2, 1) if level < halvings else (1, 0)
             layers.append(nn.Conv2d(before, after, 4, stride, padding, bias=False))
             layers.append(nn.LeakyReLU(_SLOPE))
         self.main = nn.Sequential(*layers)
@@ -187,7 +197,7 @@ class Discriminator(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, clean: Tensor, noisy: Tensor) -> Tensor:
-        """Score N pairs of N x 3 x 128 x 128 patches: N numbers, higher for real ones."""
+        """Score N pairs of patches, each N x 3 x P x P: N numbers, higher for real ones."""
         features = self.main(torch.cat([clean, noisy], dim=1))
         output: Tensor = self.output(features.flatten(1)).squeeze(1)
         return output

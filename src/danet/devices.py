@@ -1,0 +1,33 @@
+"""Where networks compute."""
+
+from __future__ import annotations
+
+import torch
+
+from danet.errors import ConfigError
+
+__all__ = ["usable_device"]
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """A device by name; "auto" is CUDA, else Apple's, else the CPU.
+
+    Raises:
+        ConfigError: there is no such device here.
+
+    Example:
+        >>> usable_device("cpu")
+        device(type='cpu')
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        usable = torch.device(device)
+        torch.empty(0, device=usable)
+    # A torch built without CUDA answers with an assertion.
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"the device {str(device)!r} cannot be used here: {reason}") from error
+    return usable

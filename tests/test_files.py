@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from danet.errors import DanetError
+from danet.files import atomic_write
+
+
+def test_file_is_moved_into_a_new_folder(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b" / "note.txt"
+    with atomic_write(target) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".txt"
+        temporary.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_nothing_changes_when_the_block_fails(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "note.txt"
+    target.write_text("before")
+
+    def write_half() -> None:
+        with atomic_write(target) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "note.txt"
+    with pytest.raises(DanetError, match=r"note\.txt: cannot be written"), atomic_write(target):
+        pass

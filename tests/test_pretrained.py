@@ -1,0 +1,214 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from danet.errors import ConfigError, ImageError, WeightsError
+from danet.networks import UNetDenoiser, UNetGenerator
+from danet.pretrained import Denoiser, NoiseGenerator
+
+Golden = Callable[[str], dict[str, Tensor]]
+
+
+@pytest.fixture
+def denoiser(tiny_weights: Path) -> Denoiser:
+    return Denoiser.from_pretrained(tiny_weights, device="cpu")
+
+
+@pytest.fixture
+def generator(tiny_weights: Path) -> NoiseGenerator:
+    return NoiseGenerator.from_pretrained(tiny_weights, device="cpu")
+
+
+def picture(height: int = 37, width: int = 50) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+PICTURES = [
+    picture(),
+    picture()[..., 0],
+    picture()[..., :1],
+    picture().astype(np.uint16) * 257,
+    picture().astype(np.float64) / 255,
+    Image.fromarray(picture()),
+    Image.fromarray(picture()).convert("LA"),
+    torch.rand(3, 37, 50),
+    torch.rand(2, 4, 37, 50).double(),
+    torch.full((1, 1, 1), 0.5),
+]
+
+
+def describe(image: Any) -> tuple[Any, ...]:
+    if isinstance(image, Image.Image):
+        return Image.Image, image.mode, image.size
+    return type(image), image.dtype, image.shape
+
+
+def same(first: Any, second: Any) -> bool:
+    return bool(np.array_equal(np.asarray(first), np.asarray(second)))
+
+
+def test_denoiser_is_that_of_the_authors(golden_folder: Path, golden: Golden) -> None:
+    denoiser = Denoiser(golden_folder / "joint_checkpoint.pt", device="cpu")
+    values = golden("inference")
+    for noisy, denoised in [("noisy", "denoised"), ("noisy_odd", "denoised_odd")]:
+        expected = values[denoised].clamp(0, 1)
+        torch.testing.assert_close(denoiser(values[noisy]), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("image", PICTURES)
+def test_denoiser_gives_back_the_kind_it_takes(denoiser: Denoiser, image: Any) -> None:
+    kept = image.clone() if isinstance(image, Tensor) else image.copy()
+    result = denoiser(image)
+    assert describe(result) == describe(image)
+    assert not same(result, image)
+    assert same(image, kept)
+
+
+@pytest.mark.parametrize("image", PICTURES)
+def test_generator_gives_back_the_kind_it_takes(generator: NoiseGenerator, image: Any) -> None:
+    kept = image.clone() if isinstance(image, Tensor) else image.copy()
+    result = generator.sample(image, n=2, seed=1)
+    assert len(result) == 2
+    assert isinstance(result, list) == isinstance(image, Image.Image)
+    for version in result:
+        assert describe(version) == describe(image)
+    assert not same(result[0], result[1])
+    assert same(image, kept)
+
+
+def test_tiles_give_the_whole_picture(tiny_weights: Path) -> None:
+    noisy = torch.rand(1, 3, 61, 331)
+    tiled = Denoiser(tiny_weights, device="cpu", tile=48)(noisy)
+    whole = Denoiser(tiny_weights, device="cpu", tile=None)(noisy)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "calls"), [((32, 32), 1), ((16, 64), 1), ((33, 32), 2)])
+def test_pictures_larger_than_the_tile_are_tiled(
+    denoiser: Denoiser, size: tuple[int, int], calls: int
+) -> None:
+    done = []
+    denoiser.network.register_forward_hook(lambda *_: done.append(1))
+    denoiser.tile = 32
+    denoiser(torch.rand(3, *size))
+    assert len(done) == calls
+
+
+def test_same_seed_gives_the_same_noise(tiny_weights: Path) -> None:
+    clean = torch.rand(2, 3, 61, 331)
+    whole = NoiseGenerator(tiny_weights, device="cpu")
+    tiled = NoiseGenerator(tiny_weights, device="cpu", tile=48)
+    two = whole.sample(clean, n=2, seed=7)
+    torch.testing.assert_close(tiled.sample(clean, n=2, seed=7), two, rtol=0, atol=1e-6)
+    assert torch.equal(whole.sample(clean, n=3, seed=7)[:2], two)
+    alone = whole.sample(clean[:1], n=1, seed=7)
+    torch.testing.assert_close(alone[0, 0], two[0, 0], rtol=0, atol=1e-6)
+    for version, expected in zip(whole.stream(clean, n=2, seed=7), two, strict=True):
+        assert torch.equal(version, expected)
+    assert not torch.equal(whole.sample(clean, n=2, seed=8), two)
+
+
+def test_pictures_of_a_batch_have_noise_of_their_own(generator: NoiseGenerator) -> None:
+    first, second = generator.sample(torch.full((2, 3, 32, 32), 0.5), n=1, seed=1)[0]
+    assert not torch.equal(first, second)
+
+
+def test_no_seed_draws_a_new_one(generator: NoiseGenerator) -> None:
+    clean = torch.full((3, 32, 32), 0.5)
+    state = torch.get_rng_state()
+    assert not torch.equal(generator.sample(clean, n=1), generator.sample(clean, n=1))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("n", "seed"), [(0, 1), (-1, None), (1, -1)])
+def test_bad_number_or_seed_is_an_error_at_once(
+    generator: NoiseGenerator, n: int, seed: int | None
+) -> None:
+    with pytest.raises(ConfigError, match=r"n is|seed is"):
+        generator.stream(picture(), n, seed)
+
+
+def test_bad_picture_is_an_error_at_once(denoiser: Denoiser, generator: NoiseGenerator) -> None:
+    with pytest.raises(ImageError):
+        denoiser(picture() * 1.0)
+    with pytest.raises(ImageError):
+        generator.stream(picture() * 1.0)
+
+
+def test_gradient_reaches_the_picture_and_ignores_the_tile(tiny_weights: Path) -> None:
+    denoiser = Denoiser(tiny_weights, device="cpu", tile=16)
+    noisy = torch.rand(3, 40, 40, requires_grad=True)
+    (gradient,) = torch.autograd.grad(denoiser(noisy).sum(), noisy)
+    assert gradient.abs().sum() > 0
+    with torch.no_grad():
+        assert not denoiser(noisy).requires_grad
+
+
+def test_result_can_be_used_in_training(denoiser: Denoiser) -> None:
+    result = denoiser(torch.rand(1, 3, 32, 32))
+    assert not result.requires_grad
+    assert not result.is_inference()
+    denoiser.network(result).sum().backward()
+    assert all(parameter.grad is not None for parameter in denoiser.network.parameters())
+
+
+def test_network_is_taken_as_it_is() -> None:
+    network = UNetDenoiser(width=2, depth=3)
+    denoiser = Denoiser(network)
+    assert denoiser.network is network
+    denoiser(picture())
+    assert network.training
+
+
+@pytest.mark.parametrize(
+    ("cls", "network"),
+    [(Denoiser, UNetDenoiser(2, 3)), (NoiseGenerator, UNetGenerator(2, 3))],
+)
+def test_saved_networks_load_bit_for_bit(
+    tmp_path: Path, cls: type[Denoiser] | type[NoiseGenerator], network: Any
+) -> None:
+    cls(network).save_pretrained(tmp_path)
+    loaded = cls.from_pretrained(tmp_path, device="cpu").network.state_dict()
+    for name, value in network.state_dict().items():
+        assert torch.equal(loaded[name], value)
+    assert f"{cls.__name__}.from_pretrained" in (tmp_path / "README.md").read_text()
+    cls(network).save_pretrained(tmp_path, "# My card")
+    assert (tmp_path / "README.md").read_text() == "# My card\n"
+
+
+def test_to_returns_the_object(denoiser: Denoiser) -> None:
+    assert denoiser.to("cpu") is denoiser
+    assert denoiser.device == torch.device("cpu")
+
+
+@pytest.mark.gpu
+def test_pictures_and_network_may_be_on_different_devices(tiny_weights: Path) -> None:
+    on_gpu, on_cpu = (Denoiser(tiny_weights, device=device) for device in ("cuda", "cpu"))
+    noisy = torch.rand(3, 61, 331)
+    expected = on_cpu(noisy)
+    assert on_gpu(noisy).device == noisy.device
+    for result in (on_gpu(noisy), on_gpu(noisy.cuda()), on_cpu(noisy.cuda())):
+        torch.testing.assert_close(result.cpu(), expected, rtol=0, atol=1e-3)
+    assert on_cpu(noisy.cuda()).is_cuda
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_unknown_device_is_an_error(tiny_weights: Path, device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device '{device}' cannot be used here"):
+        Denoiser(tiny_weights, device=device)
+
+
+def test_small_tile_is_an_error(tiny_weights: Path) -> None:
+    with pytest.raises(ConfigError, match="tile is 15, and must be at least 16"):
+        Denoiser(tiny_weights, tile=15)
+
+
+def test_unknown_name_is_an_error() -> None:
+    with pytest.raises(WeightsError, match="no weights called 'phto'"):
+        Denoiser("phto")

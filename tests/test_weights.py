@@ -1,0 +1,228 @@
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from danet import weights
+from danet.errors import WeightsError
+from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
+from danet.weights import Kind, find, load_checkpoint, load_network, save_network
+
+Golden = Callable[[str], dict[str, Tensor]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_weights: Path) -> Path:
+    """A denoiser's folder that a test may change."""
+    return shutil.copytree(tiny_weights / "denoiser", tmp_path / "denoiser")
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+def assert_same(network: torch.nn.Module, expected: dict[str, Tensor]) -> None:
+    state = network.state_dict()
+    assert state.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(state[name], value), name
+
+
+@pytest.mark.parametrize(("width", "depth"), [(2, 5), (3, 1)])
+@pytest.mark.parametrize("network_class", [UNetDenoiser, UNetGenerator])
+def test_saved_network_loads_bit_for_bit(
+    tmp_path: Path,
+    network_class: type[UNetDenoiser] | type[UNetGenerator],
+    width: int,
+    depth: int,
+) -> None:
+    network = network_class(width, depth)
+    kind: Kind = "denoiser" if network_class is UNetDenoiser else "generator"
+    save_network(network, tmp_path, "# Card")
+    loaded = load_network(tmp_path, kind)
+    assert type(loaded) is network_class
+    assert not loaded.training
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+    assert_same(loaded, network.state_dict())
+    assert json.loads((tmp_path / "config.json").read_text()) == {
+        "format": 1, "kind": kind, "backbone": "unet", "width": width, "depth": depth,
+    }  # fmt: skip
+    assert (tmp_path / "README.md").read_text() == "# Card\n"
+
+
+def test_saved_files_may_be_read_by_whom_the_system_allows(tmp_path: Path) -> None:
+    save_network(UNetDenoiser(2), tmp_path / "saved", "")
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    for path in (tmp_path / "saved").iterdir():
+        assert path.stat().st_mode == ordinary.stat().st_mode
+
+
+def test_half_precision_loads_as_float32(tmp_path: Path) -> None:
+    network = UNetDenoiser(2).half()
+    save_network(network, tmp_path, "")
+    assert load_file(tmp_path / "model.safetensors")["last.bias"].dtype == torch.float16
+    expected = {name: value.float() for name, value in network.state_dict().items()}
+    assert_same(load_network(tmp_path, "denoiser"), expected)
+
+
+def test_loading_draws_no_random_numbers(tiny_weights: Path) -> None:
+    state = torch.get_rng_state()
+    load_network(tiny_weights / "denoiser", "denoiser")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_other_networks_are_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="Discriminator is neither"):
+        save_network(Discriminator(2), tmp_path, "")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_extra_and_misshapen_tensors_are_named(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["down_path.1.block.0.bias"]
+    tensors["surplus"] = torch.zeros(1)
+    tensors["last.weight"] = torch.zeros(3, 2, 1, 1)
+    tensors["last.bias"] = torch.tensor([0, torch.nan, 0])
+    tensors["up_path.0.up.bias"] = torch.zeros(16, dtype=torch.int64)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(WeightsError) as error:
+        load_network(folder, "denoiser")
+    for part in (
+        "model.safetensors: does not fit a denoiser of width 2 and depth 5",
+        "down_path.1.block.0.bias is missing",
+        "surplus is not part of it",
+        "last.weight has the shape (3, 2, 1, 1), not (3, 2, 3, 3)",
+        "last.bias holds NaN or infinity",
+        "up_path.0.up.bias is torch.int64",
+    ):
+        assert part in str(error.value)
+
+
+def test_long_lists_of_problems_are_cut(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    renamed = {f"module.{name}": value for name, value in tensors.items()}
+    save_file(renamed, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"is missing, and \d+ more$"):
+        load_network(folder, "denoiser")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "'format' is 2, and must be 1"),
+        ({"kind": "generator"}, "'kind' is 'generator', and must be 'denoiser'"),
+        ({"backbone": "dncnn"}, "'backbone' is 'dncnn'"),
+        ({"width": "2"}, "'width' is '2', not an int"),
+        ({"width": True}, "'width' is True, not an int"),
+        ({"depth": 5.0}, "'depth' is 5.0, not an int"),
+        ({"depth": 0}, "depth is 0, and must be from 1"),
+        ({"depth": 60}, "depth is 60"),
+        ({"width": None}, "the key 'width' is missing"),
+        ({"wdith": 2}, "unknown key 'wdith'"),
+        ({"width": 3}, "of width 3 and depth 5: .* has the shape"),
+    ],
+)
+def test_wrong_configuration_names_the_key(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    change_config(folder, **changes)
+    with pytest.raises(WeightsError, match=message):
+        load_network(folder, "denoiser")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", None])
+def test_damaged_configuration_is_named(folder: Path, content: bytes | None) -> None:
+    (folder / "config.json").unlink()
+    if content is not None:
+        (folder / "config.json").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"config\.json: "):
+        load_network(folder, "denoiser")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "weights.pt"])
+@pytest.mark.parametrize("content", [b"", b"no weights", b"\x80\x02}q"])
+def test_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"{re.escape(name)}: not a file of weights") as error:
+        load_checkpoint(tmp_path / name, "denoiser")
+    assert "\n" not in str(error.value)
+
+
+def test_folder_without_weights_is_named(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"model\.safetensors: no such file"):
+        load_network(folder, "denoiser")
+
+
+@pytest.mark.parametrize("kind", ["denoiser", "generator"])
+def test_joint_checkpoint_of_the_authors(golden_folder: Path, golden: Golden, kind: Kind) -> None:
+    network = load_network(golden_folder / "joint_checkpoint.pt", kind)
+    assert (network.width, network.depth) == (2, 5)
+    assert_same(network, golden(f"{kind}_weights"))
+
+
+def test_denoiser_checkpoint_of_the_authors(golden_folder: Path, golden: Golden) -> None:
+    path = golden_folder / "denoiser_checkpoint.pt"
+    assert_same(load_checkpoint(path, "denoiser"), golden("denoiser_weights"))
+    with pytest.raises(WeightsError, match=r"block\.0\.weight has the shape \(2, 3, 3, 3\)"):
+        load_checkpoint(path, "generator")
+
+
+def test_safetensors_file(golden_folder: Path, golden: Golden) -> None:
+    network = load_checkpoint(golden_folder / "generator_weights.safetensors", "generator")
+    assert_same(network, golden("generator_weights"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "holds a list where weights are expected"),
+        ({"D": {}, "epoch": 3}, "holds no generator, but: D, epoch"),
+        ({"G": {}}, r"holds no tensor down_path\.0\.block\.0\.weight"),
+        ({"epoch": 3}, r"holds no tensor down_path\.0\.block\.0\.weight"),
+    ],
+)
+def test_other_checkpoints_are_refused(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match=message):
+        load_checkpoint(tmp_path / "other.pt", "generator")
+
+
+def test_pickled_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"D": print}, tmp_path / "evil.pt")
+    with pytest.raises(WeightsError, match="not a file of weights"):
+        load_checkpoint(tmp_path / "evil.pt", "denoiser")
+
+
+def test_find_takes_folders_and_files(tiny_weights: Path) -> None:
+    denoiser = tiny_weights / "denoiser"
+    model = denoiser / "model.safetensors"
+    assert find(tiny_weights, "denoiser") == denoiser
+    assert find(str(tiny_weights), "generator") == tiny_weights / "generator"
+    assert find(denoiser, "denoiser") == denoiser
+    assert find(model, "denoiser") == model
+
+
+def test_find_knows_the_shipped_names(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_SHIPPED", tiny_weights.parent)
+    name = tiny_weights.name
+    assert name in weights.names()
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find(name, "denoiser") == tiny_weights / "denoiser"
+    with pytest.raises(WeightsError, match=r"holds neither config\.json nor denoiser/config"):
+        find(f"./{name}", "denoiser")
+    with pytest.raises(WeightsError, match=f"no weights called 'phto'; .* are: .*{name}"):
+        find("phto", "denoiser")
