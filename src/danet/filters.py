@@ -1,0 +1,36 @@
+"""The two small smoothing filters of the paper, shared by its losses and its metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["TAPS_5", "TAPS_7", "smooth"]
+
+TAPS_5 = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+TAPS_7 = (1 / 32, 3.5 / 32, 7 / 32, 9 / 32, 7 / 32, 3.5 / 32, 1 / 32)
+
+
+def smooth(images: Tensor, taps: Sequence[float]) -> Tensor:
+    """Filter each channel by the outer product of ``taps`` with itself, reflecting at the border.
+
+    Args:
+        images: N x C x H x W, H and W larger than half the number of taps.
+        taps: an odd number of weights, ``TAPS_5`` or ``TAPS_7``.
+
+    Returns:
+        A tensor of the same shape.
+
+    Example:
+        >>> import torch
+        >>> smooth(torch.ones(1, 3, 8, 8), TAPS_5).mean().item()
+        1.0
+    """
+    channels = images.shape[1]
+    row = images.new_tensor(taps)
+    kernel = (row[:, None] * row).expand(channels, 1, -1, -1)
+    radius = len(taps) // 2
+    padded = F.pad(images, (radius,) * 4, mode="reflect")
+    return F.conv2d(padded, kernel, groups=channels)

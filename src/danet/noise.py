@@ -1,0 +1,244 @@
+"""Models of camera noise, to train with and to compare generators with."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from danet import images
+
+__all__ = ["CameraPipeline"]
+
+Array = NDArray[np.floating]
+
+# XYZ to camera colour matrices of four cameras, the ones that "Unprocessing images for
+# learned raw denoising" (CVPR 2019) interpolates between; and sRGB to XYZ.
+_XYZ_TO_CAMERA = np.array(
+    [
+        [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
+        [[0.4913, -0.0541, -0.0202], [-0.6130, 1.3513, 0.2906], [-0.1564, 0.2151, 0.7183]],
+        [[0.8380, -0.2630, -0.0639], [-0.2887, 1.0725, 0.2496], [-0.0627, 0.1427, 0.5438]],
+        [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
+    ]
+)
+_RGB_TO_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+# Rows: luma, blue difference, red difference (ITU-R BT.601, as in JPEG).
+_RGB_TO_YCC = np.array(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]],
+    dtype=np.float32,
+)
+_YCC_TO_RGB = np.linalg.inv(_RGB_TO_YCC).astype(np.float32)
+# Bilinear interpolation of a Bayer mosaic: green has every second pixel, red and blue one in four.
+_BILINEAR_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], dtype=np.float32) / 4
+_BILINEAR_RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32) / 4
+
+
+def _to_linear(image: Array) -> Array:
+    return np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+
+
+def _to_display(linear: Array) -> Array:
+    # The straight piece of the sRGB curve is continued below black, so that noise there
+    # is clipped once, at the end.
+    bright = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    return np.where(linear <= 0.0031308, 12.92 * linear, bright)
+
+
+def _inverse_tone_curve(image: Array) -> Array:
+    inverse: Array = 0.5 - np.sin(np.arcsin(1 - 2 * np.clip(image, 0, 1)) / 3)
+    return inverse
+
+
+def _tone_curve(image: Array) -> Array:
+    inside = np.clip(image, 0, 1)
+    return inside * inside * (3 - 2 * inside)
+
+
+def _demosaic(noise: Array, red_row: int, red_column: int) -> Array:
+    """Noise of one value per photosite, H x W, as bilinear demosaicing spreads it to H x W x 3."""
+    red = np.zeros_like(noise)
+    blue = np.zeros_like(noise)
+    red[red_row::2, red_column::2] = 1
+    blue[1 - red_row :: 2, 1 - red_column :: 2] = 1
+    green = 1 - red - blue
+    return np.stack(
+        [
+            ndimage.convolve(noise * red, _BILINEAR_RED_BLUE, mode="mirror"),
+            ndimage.convolve(noise * green, _BILINEAR_GREEN, mode="mirror"),
+            ndimage.convolve(noise * blue, _BILINEAR_RED_BLUE, mode="mirror"),
+        ],
+        axis=-1,
+    )
+
+
+def _jpeg(image: Array, quality: int, subsampling: int) -> Array:
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(
+        buffer, "JPEG", quality=quality, subsampling=subsampling
+    )
+    return np.asarray(Image.open(buffer), dtype=np.float32) / 255
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number between two positive ones, uniform in its logarithm."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+@dataclass(frozen=True)
+class CameraPipeline:
+    """Noise as a camera makes it: in the raw file, then through the processing to the picture.
+
+    Each call draws a camera and an exposure.  The clean picture is taken back to linear
+    light; shot and read noise, Gaussian with variance ``gain * signal + read``, are added at
+    the photosites; demosaicing, white balance, the colour matrix, the tone curve and gamma
+    bring the noise to the picture's colours.  As all that is linear up to the tone curve,
+    only the noise is demosaiced and the picture keeps its detail.  In-camera noise
+    reduction, which leaves coarse noise, coarser in colour than in brightness, and sharpening
+    then act on the noise; rounding to 8 bits and JPEG on the picture.
+
+    After "Unprocessing images for learned raw denoising" (Brooks et al., CVPR 2019, section
+    3), whose distributions of gain, read noise, white balance and colour matrices it takes,
+    and "Toward convolutional blind denoising of real photographs" (CBDNet, CVPR 2019), from
+    which it takes demosaicing and JPEG.
+
+    Args:
+        shot_gain: smallest and largest shot gain, drawn uniformly in the logarithm.
+        mosaic: share of pictures that come through a Bayer mosaic.
+        reduction: share with in-camera noise reduction.
+        chroma_blur: smallest and largest standard deviation, in pixels, of that reduction's
+            blur of the colour differences; the blur of the brightness is at most a third.
+        sharpening: share that is sharpened.
+        jpeg: share that is saved as JPEG.
+        jpeg_quality: its lowest and highest quality, on Pillow's scale.
+
+    Example:
+        >>> import numpy as np
+        >>> clean = np.full((32, 32, 3), 0.5, dtype=np.float32)
+        >>> CameraPipeline().sample(clean, n=4, seed=0).shape
+        (4, 32, 32, 3)
+    """
+
+    shot_gain: tuple[float, float] = (1e-4, 1.2e-2)
+    mosaic: float = 0.8
+    reduction: float = 0.5
+    chroma_blur: tuple[float, float] = (0.5, 5.0)
+    sharpening: float = 0.25
+    jpeg: float = 0.5
+    jpeg_quality: tuple[int, int] = (60, 98)
+
+    def sample(self, clean: Any, n: int = 50, seed: int | None = None) -> Any:
+        """``n`` noisy versions of a picture, each from another camera and exposure.
+
+        Args:
+            clean: one picture: PIL image, array or tensor, as ``danet.NoiseGenerator`` takes it.
+            n: how many versions.
+            seed: the same seed gives the same noise; None draws one.
+
+        Returns:
+            An array or tensor with a leading axis of length ``n``; a list for a PIL image.
+
+        Raises:
+            ImageError: ``clean`` is not a picture.
+        """
+        return images.stack(list(self.stream(clean, n, seed)))
+
+    def stream(self, clean: Any, n: int = 50, seed: int | None = None) -> Iterator[Any]:
+        """The versions that ``sample`` returns, one by one."""
+        tensor, form = images.to_tensor(clean)
+        pictures = tensor.detach().cpu().movedim(1, -1).numpy()
+        for child in np.random.SeedSequence(seed).spawn(n):
+            rng = np.random.default_rng(child)
+            noisy = np.stack([self.add_noise(picture, rng) for picture in pictures])
+            yield images.from_tensor(tensor.new_tensor(noisy).movedim(-1, 1), form)
+
+    def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
+        """One noisy version of one picture, for use in data loaders.
+
+        Args:
+            clean: H x W x 3, float32 in [0, 1].
+            rng: where every random choice comes from.
+
+        Returns:
+            H x W x 3, float32 in [0, 1], a multiple of 1/255.
+        """
+        noisy = self._develop(clean, rng)
+        residual = noisy - clean
+        if rng.random() < self.reduction:
+            residual = self._reduce(residual, rng)
+        if rng.random() < self.sharpening:
+            amount = rng.uniform(0.2, 1.5)
+            blurred = ndimage.gaussian_filter(residual, (1.0, 1.0, 0), mode="mirror")
+            residual = residual + amount * (residual - blurred)
+        noisy = np.rint(np.clip(clean + residual, 0, 1) * 255) / np.float32(255)
+        if rng.random() < self.jpeg:
+            quality = int(rng.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
+            noisy = _jpeg(noisy, quality, subsampling=int(rng.choice([0, 2])))
+        return noisy.astype(np.float32)
+
+    def _develop(self, clean: Array, rng: np.random.Generator) -> Array:
+        """The picture after noise in the raw file and a plain development, not yet clipped."""
+        curved = rng.random() < 0.5
+        linear = _to_linear(_inverse_tone_curve(clean) if curved else clean)
+        camera_to_rgb = np.linalg.inv(self._colour_matrix(rng))
+        # Gains of red, green and blue that balance the light, and of the exposure.
+        gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)])
+        gains /= np.clip(rng.normal(0.8, 0.1), 0.5, 1.0)
+        to_rgb = (camera_to_rgb * gains).astype(np.float32)
+        raw = np.clip(linear @ np.linalg.inv(to_rgb).T.astype(np.float32), 0, 1)
+
+        shot = _between(rng, *self.shot_gain)
+        read = float(np.exp(2.18 * np.log(shot) + 1.2 + rng.normal(0, 0.26)))
+        noise: Array = rng.standard_normal(raw.shape, dtype=np.float32)
+        noise = noise * np.sqrt(raw * shot + read)
+        if rng.random() < self.mosaic:
+            row, column = rng.integers(0, 2, size=2)
+            # Each photosite sees one colour: its own of the three noises drawn.
+            site = noise[..., 1].copy()
+            site[row::2, column::2] = noise[row::2, column::2, 0]
+            site[1 - row :: 2, 1 - column :: 2] = noise[1 - row :: 2, 1 - column :: 2, 2]
+            noise = _demosaic(site, int(row), int(column))
+        developed = _to_display(linear + noise @ to_rgb.T)
+        return _tone_curve(developed) if curved else developed
+
+    @staticmethod
+    def _colour_matrix(rng: np.random.Generator) -> NDArray[np.float64]:
+        """A linear sRGB to camera matrix, between those of four cameras; white stays white."""
+        weights = rng.dirichlet(np.ones(len(_XYZ_TO_CAMERA)))
+        matrix = np.tensordot(weights, _XYZ_TO_CAMERA, axes=1) @ _RGB_TO_XYZ
+        balanced: NDArray[np.float64] = matrix / matrix.sum(axis=1, keepdims=True)
+        return balanced
+
+    def _reduce(self, residual: Array, rng: np.random.Generator) -> Array:
+        """Noise as in-camera reduction leaves it: coarse, and as strong as before or weaker."""
+        chroma = _between(rng, *self.chroma_blur)
+        luma = rng.uniform(0, min(chroma, 4.0) / 3)
+        parts = residual @ _RGB_TO_YCC.T
+        blurred = np.stack(
+            [
+                ndimage.gaussian_filter(part, sigma, mode="mirror")
+                for part, sigma in zip(
+                    np.moveaxis(parts, -1, 0), (luma, chroma, chroma), strict=True
+                )
+            ],
+            axis=-1,
+        )
+        # Part of the strength that the blur took is given back: strong noise that is coarse.
+        for channels, keep in ((slice(0, 1), 1.0), (slice(1, 3), rng.uniform(0.3, 1.0))):
+            before, after = parts[..., channels].std(), blurred[..., channels].std()
+            strength = (after / max(before, 1e-8)) ** rng.uniform(0, 0.8)
+            blurred[..., channels] *= keep * strength * before / max(after, 1e-8)
+        reduced: Array = blurred @ _YCC_TO_RGB.T
+        return reduced
