@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
+from danet.train.losses import (
+    critic_losses,
+    denoiser_losses,
+    generator_losses,
+    gradient_penalty,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Tensor]:
+    return load_file(GOLDEN / "train_step.safetensors")
+
+
+@pytest.fixture
+def networks() -> tuple[UNetDenoiser, UNetGenerator, Discriminator]:
+    made = UNetDenoiser(2), UNetGenerator(2), Discriminator(2)
+    for network, name in zip(made, ("denoiser", "generator", "discriminator"), strict=True):
+        network.load_state_dict(load_file(GOLDEN / f"{name}_weights.safetensors"))
+    return made
+
+
+def assert_gradients(network: nn.Module, name: str) -> None:
+    expected = load_file(GOLDEN / f"{name}_gradients.safetensors")
+    found = dict(network.named_parameters())
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        gradient = found[key].grad
+        assert gradient is not None, key
+        assert float((gradient - value).norm()) <= 1e-4 * float(value.norm()), key
+
+
+def test_one_round_of_algorithm_1_agrees_with_the_authors(
+    golden: dict[str, Tensor], networks: tuple[UNetDenoiser, UNetGenerator, Discriminator]
+) -> None:
+    denoiser, generator, critic = networks
+    clean, noisy, latent = golden["clean"], golden["noisy"], golden["latent"]
+
+    losses = critic_losses(
+        critic,
+        (clean, noisy),
+        denoiser(noisy).detach(),
+        generator(clean, latent).detach(),
+        (golden["gp_mix_denoiser"], golden["gp_mix_generator"]),
+    )
+    losses["loss"].backward()
+    found = {
+        "critic_loss": losses["loss"],
+        # The authors' program weighs each term before it reports it.
+        "critic_loss_denoiser": losses["denoiser"] / 2,
+        "critic_loss_generator": losses["generator"] / 2,
+        "critic_gp_denoiser": losses["denoiser_penalty"] / 2,
+        "critic_gp_generator": losses["generator_penalty"] / 2,
+    }
+    assert_gradients(critic, "critic")
+    torch.optim.Adam(critic.parameters(), 2e-4, (0.5, 0.9)).step()
+    critic.requires_grad_(False)
+
+    losses = denoiser_losses(critic, clean, noisy, denoiser(noisy))
+    losses["loss"].backward()
+    found |= {
+        "denoiser_loss": losses["loss"],
+        "denoiser_loss_adversarial": losses["adversarial"],
+        "denoiser_l1": losses["error"],
+        "denoiser_loss_l1_weighted": 1000 * losses["error"],
+    }
+    assert_gradients(denoiser, "denoiser")
+
+    losses = generator_losses(critic, clean, noisy, generator(clean, latent))
+    losses["loss"].backward()
+    found |= {
+        "generator_loss": losses["loss"],
+        "generator_loss_adversarial": losses["adversarial"],
+        "generator_loss_mean_match_weighted": 10 * losses["mean_match"],
+    }
+    assert_gradients(generator, "generator")
+    for name, value in found.items():
+        assert float(value.detach()) == pytest.approx(float(golden[name]), rel=1e-4, abs=2e-7), name
+
+
+class Linear(Discriminator):
+    """A critic whose gradient is known: the sum of the inputs times a number."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__(2, 8)
+        self.slope = slope
+
+    def forward(self, clean: Tensor, noisy: Tensor) -> Tensor:
+        return self.slope * torch.cat([clean, noisy], dim=1).sum(dim=(1, 2, 3))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01, 0.3])
+def test_gradient_penalty_of_a_known_critic(slope: float) -> None:
+    real, fake = (tuple(torch.rand(2, 5, 3, 8, 8)) for _ in range(2))
+    penalty = gradient_penalty(Linear(slope), real, fake, torch.rand(5, 1, 1, 1))
+    norm = slope * (6 * 8 * 8) ** 0.5
+    assert float(penalty) == pytest.approx((norm - 1) ** 2, abs=1e-5)
+
+
+def inputs() -> Iterator[Tensor]:
+    source = torch.Generator().manual_seed(0)
+    while True:
+        yield torch.rand(4, 3, 8, 8, generator=source)
+
+
+def test_only_the_first_pairs_are_judged() -> None:
+    draw = inputs()
+    clean, noisy, denoised = next(draw), next(draw), next(draw)
+    critic = Discriminator(2, 8)
+    some = denoiser_losses(critic, clean, noisy, denoised, judged=3)
+    first = denoiser_losses(critic, clean[:3], noisy[:3], denoised[:3])
+    everything = denoiser_losses(None, clean, noisy, denoised)
+    assert torch.allclose(some["adversarial"], first["adversarial"])
+    assert torch.equal(some["error"], everything["loss"])
+
+
+def test_alpha_weighs_the_two_games() -> None:
+    draw = inputs()
+    clean, noisy, denoised, generated = (next(draw) for _ in range(4))
+    critic = Discriminator(2, 8)
+    mixes = (torch.rand(4, 1, 1, 1), torch.rand(4, 1, 1, 1))
+
+    def loss(alpha: float) -> float:
+        losses = critic_losses(critic, (clean, noisy), denoised, generated, mixes, alpha=alpha)
+        return float(losses["loss"].detach())
+
+    assert loss(0.25) == pytest.approx(0.25 * loss(1) + 0.75 * loss(0), rel=1e-4)

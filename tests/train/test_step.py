@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from danet.train import OptimizerConfig, TrainConfig, TrainState, train_step
+from danet.train.step import learning_rate_factor
+
+
+def batch(seed: int, size: int = 2) -> tuple[Tensor, Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    clean = torch.rand(size, 3, 32, 32, generator=source)
+    return clean, clean + 0.05 * torch.randn(clean.shape, generator=source)
+
+
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in network.parameters()])
+
+
+def test_every_network_learns_and_every_term_is_reported(config: TrainConfig) -> None:
+    state = TrainState.start(config)
+    before = {name: weights(learner.network) for name, learner in state.learners().items()}
+    losses = train_step(state, [batch(0), batch(1)], batch(2), config)
+    assert before.keys() == {"denoiser", "generator", "discriminator"}
+    for name, learner in state.learners().items():
+        assert not torch.equal(before[name], weights(learner.network)), name
+    assert losses.keys() >= {"discriminator/loss", "denoiser/error", "generator/mean_match"}
+    assert state.update == 1
+
+
+def test_the_step_is_the_losses_of_the_paper_one_after_the_other(config: TrainConfig) -> None:
+    """Against Algorithm 1 written out with plain optimisers, on the same random draws."""
+    from danet.train.losses import critic_losses, denoiser_losses, generator_losses
+    from danet.train.step import _Draws
+
+    config = replace(config, optimizer=OptimizerConfig())
+    state, twin = TrainState.start(config), TrainState.start(config)
+    batches, extra = [batch(0), batch(1)], batch(2)
+    for _ in range(2):
+        train_step(state, batches, extra, config)
+
+    r, g, d = (learner.network for learner in twin.learners().values())
+    optimizers = [
+        torch.optim.Adam(network.parameters(), rate, betas)
+        for network, rate, betas in (
+            (r, 1e-4, (0.9, 0.999)),
+            (g, 1e-4, (0.5, 0.9)),
+            (d, 2e-4, (0.5, 0.9)),
+        )
+    ]
+
+    def descend(loss: Tensor, which: int) -> None:
+        (r, g, d)[which].zero_grad()
+        loss.backward()
+        optimizers[which].step()
+
+    for update in range(2):
+        draws = _Draws(config.seed, update)
+        for clean, noisy in batches:
+            denoised, generated = r(noisy), g(clean, draws.latent(clean))
+            mixes = draws.mix(clean), draws.mix(clean)
+            losses = critic_losses(
+                d,
+                (clean, noisy),
+                denoised.detach(),
+                generated.detach(),
+                mixes,
+            )
+            descend(losses["loss"], 2)
+        clean, noisy = batches[-1]
+        x, y = torch.cat([clean, extra[0]]), torch.cat([noisy, extra[1]])
+        descend(denoiser_losses(d, x, y, r(y), judged=2)["loss"], 0)
+        fake = g(clean, draws.latent(clean))
+        descend(generator_losses(d, clean, noisy, fake)["loss"], 1)
+    for name, learner in state.learners().items():
+        other = twin.learners()[name].network
+        torch.testing.assert_close(weights(learner.network), weights(other), rtol=1e-4, atol=1e-6)
+
+
+def test_the_denoiser_alone(config: TrainConfig) -> None:
+    config = replace(config, mode="denoiser")
+    state = TrainState.start(config)
+    assert state.learners().keys() == {"denoiser"}
+    losses = [train_step(state, [batch(0)], batch(2), config)["denoiser/loss"] for _ in range(30)]
+    assert losses[-1] < losses[0]
+
+
+def test_the_critic_keeps_no_gradient_of_the_others(config: TrainConfig) -> None:
+    state = TrainState.start(config)
+    train_step(state, [batch(0)], None, config)
+    assert state.discriminator
+    critic = [p.grad for p in state.discriminator.network.parameters() if p.grad is not None]
+    before = [gradient.clone() for gradient in critic]
+    denoiser_only = replace(config, mode="denoiser")
+    train_step(TrainState(state.denoiser, update=1), [batch(1)], None, denoiser_only)
+    assert all(torch.equal(a, b) for a, b in zip(before, critic, strict=True))
+    assert all(p.requires_grad for p in state.discriminator.network.parameters())
+
+
+def test_the_seed_fixes_everything(config: TrainConfig) -> None:
+    def run(seed: int) -> Tensor:
+        state = TrainState.start(replace(config, seed=seed))
+        train_step(state, [batch(0), batch(1)], None, replace(config, seed=seed))
+        return torch.cat([weights(learner.network) for learner in state.learners().values()])
+
+    assert torch.equal(run(0), run(0))
+    assert not torch.equal(run(0), run(1))
+
+
+def test_average_is_the_running_mean_of_the_weights(config: TrainConfig) -> None:
+    state = TrainState.start(config)
+    expected = None
+    for index in range(3):
+        train_step(state, [batch(index)], None, replace(config, mode="denoiser"))
+        now = weights(state.denoiser.network)
+        expected = now if expected is None else 0.9 * expected + 0.1 * now
+    assert expected is not None
+    torch.testing.assert_close(weights(state.denoiser.best), expected)
+
+
+@pytest.mark.parametrize(
+    ("update", "schedule", "factor"),
+    [
+        (0, "constant", 0.1),
+        (9, "constant", 1.0),
+        (99, "constant", 1.0),
+        (50, "cosine", 0.505),
+        (100, "cosine", 0.01),
+    ],
+)
+def test_learning_rates(config: TrainConfig, update: int, schedule: str, factor: float) -> None:
+    rates = OptimizerConfig(schedule=schedule, warmup=10)  # type: ignore[arg-type]
+    config = replace(config, updates=100, optimizer=rates)
+    assert learning_rate_factor(config, update) == pytest.approx(factor)
