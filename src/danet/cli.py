@@ -1,0 +1,261 @@
+"""The command line: ``danet denoise``, ``danet generate`` and ``danet train``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import danet
+from danet.errors import ConfigError, DanetError, DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["main"]
+
+_FAILED = 2
+_INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+
+# A picture to read, and the files to write for it.
+Job = tuple[Path, list[Path]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after ``danet``, by default those of this process.
+
+    Returns:
+        The exit status: 0, 2 when anything failed, 130 when interrupted.
+
+    Raises:
+        SystemExit: the arguments are wrong (2), or help or the version was asked for (0).
+    """
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except (DanetError, OSError) as error:
+        _complain(str(error))
+        return _FAILED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="danet", description="Remove noise from photographs, or add noise like a camera's."
+    )
+    parser.add_argument("--version", action="version", version=f"danet {danet.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    denoise = commands.add_parser("denoise", help="remove the noise of pictures")
+    _add_picture_arguments(denoise)
+    denoise.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="a folder, in which the pictures keep their names; or, for one picture, a file",
+    )
+    denoise.set_defaults(command=_denoise)
+
+    generate = commands.add_parser("generate", help="make noisy versions of clean pictures")
+    _add_picture_arguments(generate)
+    generate.add_argument(
+        "-n",
+        type=_at_least(1),
+        default=1,
+        metavar="COUNT",
+        help="noisy versions of each picture (default: %(default)s)",
+    )
+    generate.add_argument(
+        "--seed",
+        type=_at_least(0),
+        help="the same seed makes the same noise, for each picture (default: new noise each time)",
+    )
+    generate.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="the folder to write NAME_00.png, NAME_01.png and so on to",
+    )
+    generate.set_defaults(command=_generate)
+
+    train = commands.add_parser("train", help="train networks as a TOML file says")
+    train.add_argument("config", type=Path, metavar="CONFIG", help="the TOML file")
+    train.set_defaults(command=_train)
+    return parser
+
+
+def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "pictures",
+        nargs="+",
+        type=Path,
+        metavar="PICTURES",
+        help="picture files, or folders of them (without their subfolders)",
+    )
+    parser.add_argument(
+        "--weights",
+        default="photo",
+        help="the name of shipped weights, or a folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, mps ... (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tile",
+        type=_at_least(1),
+        default=1024,
+        metavar="PIXELS",
+        help="side of the tiles that large pictures are cut into (default: %(default)s)",
+    )
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return number
+
+
+def _denoise(options: argparse.Namespace) -> int:
+    from danet import images
+    from danet.pretrained import Denoiser
+
+    jobs = _denoise_jobs(options.pictures, options.output)
+    _check_outputs(jobs)
+    denoiser = Denoiser.from_pretrained(options.weights, device=options.device, tile=options.tile)
+
+    def work(picture: Path, outputs: list[Path]) -> None:
+        images.write_image(denoiser(_read(picture)), outputs[0])
+
+    return _do(jobs, work)
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from danet import images
+    from danet.pretrained import NoiseGenerator
+
+    jobs = _generate_jobs(options.pictures, options.output, options.n)
+    _check_outputs(jobs)
+    generator = NoiseGenerator.from_pretrained(
+        options.weights, device=options.device, tile=options.tile
+    )
+
+    def work(picture: Path, outputs: list[Path]) -> None:
+        versions = generator.stream(_read(picture), len(outputs), options.seed)
+        for version, output in zip(versions, outputs, strict=True):
+            images.write_image(version, output)
+
+    return _do(jobs, work)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from danet.train import train_from_file
+
+    print(train_from_file(options.config))
+    return 0
+
+
+def _denoise_jobs(paths: list[Path], output: Path) -> list[Job]:
+    from danet import images
+
+    if output.suffix.lower() in images.READABLE and not output.is_dir():
+        if len(paths) > 1 or paths[0].is_dir():
+            raise ConfigError(f"{output}: one file for several pictures; name a folder instead")
+        return [(paths[0], [output])]
+    _check_folder(output)
+    return [(picture, [output / picture.name]) for picture in _pictures(paths)]
+
+
+def _generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
+    _check_folder(folder)
+    digits = max(2, len(str(n - 1)))
+    return [
+        (picture, [folder / f"{picture.stem}_{number:0{digits}d}.png" for number in range(n)])
+        for picture in _pictures(paths)
+    ]
+
+
+def _pictures(paths: list[Path]) -> list[Path]:
+    """The files among ``paths`` and those in its folders.
+
+    A folder without pictures stays in the list, for ``_read`` to refuse it when its turn comes.
+    """
+    from danet.data import picture_files
+
+    pictures = []
+    for path in paths:
+        pictures += (picture_files(path) or [path]) if path.is_dir() else [path]
+    return pictures
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: the output must be a folder, but it is a file")
+
+
+def _check_outputs(jobs: list[Job]) -> None:
+    """Refuse to write one file twice, or to write over a picture that is read.
+
+    Raises:
+        ConfigError: an output is named twice, or is an input.
+    """
+    # Files are told by device and inode: one file can have several names.
+    inputs = {_identity(picture) for picture, _ in jobs if picture.exists()}
+    seen = set()
+    for picture, outputs in jobs:
+        for output in outputs:
+            if output in seen:
+                raise ConfigError(f"{picture}: another picture is already written to {output}")
+            if output.exists() and _identity(output) in inputs:
+                raise ConfigError(f"{output}: the output would replace an input")
+            seen.add(output)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _read(picture: Path) -> Image:
+    from danet import images
+
+    if picture.is_dir():
+        raise DataError(f"{picture}: the folder holds no pictures")
+    return images.read_image(picture)
+
+
+def _do(jobs: list[Job], work: Callable[[Path, list[Path]], None]) -> int:
+    """Work on each picture; one that fails is reported, and the others are still done."""
+    from tqdm import tqdm
+
+    status = 0
+    # disable=None: no bar where standard error is not a terminal.
+    for picture, outputs in tqdm(jobs, unit="picture", disable=None):
+        try:
+            work(picture, outputs)
+        except (DanetError, OSError) as error:
+            named = str(error).startswith(f"{picture}:")
+            _complain(str(error) if named else f"{picture}: {error}")
+            status = _FAILED
+    return status
+
+
+def _complain(message: str) -> None:
+    from tqdm import tqdm
+
+    # tqdm's write keeps the line clear of a progress bar; the split, of line breaks.
+    tqdm.write(f"danet: error: {' '.join(message.split())}", file=sys.stderr)

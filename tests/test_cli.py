@@ -1,0 +1,294 @@
+"""The command line, mostly in this process, with small random networks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import danet
+import danet.pretrained
+import danet.train
+from danet import images
+from danet.cli import main
+from danet.errors import ConfigError
+from danet.networks import UNetDenoiser, UNetGenerator
+
+Run = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a random denoiser and generator."""
+    folder = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        denoiser, generator = UNetDenoiser(width=2), UNetGenerator(width=2)
+    danet.Denoiser(denoiser).save_pretrained(folder / "denoiser")
+    danet.NoiseGenerator(generator).save_pretrained(folder / "generator")
+    return folder
+
+
+@pytest.fixture
+def run(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line in an empty folder, with the random networks."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(name: str, *arguments: str) -> int:
+        return main([name, "--weights", str(weights), "--device", "cpu", *arguments])
+
+    return command
+
+
+def picture(path: str, seed: int = 0, height: int = 37, width: int = 50) -> Path:
+    """Write a random picture."""
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+    return Path(path)
+
+
+def pixels(path: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.asarray(Image.open(path))
+
+
+def files(folder: str) -> list[str]:
+    """Every file below a folder; unfinished ones would show."""
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*.*"))
+
+
+def error_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What stood on standard error, which must be all that was printed."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    return [line.removeprefix("danet: error: ") for line in err.splitlines()]
+
+
+def test_denoise_one_picture_to_a_file(run: Run, weights: Path) -> None:
+    noisy = picture("noisy.png")
+    assert run("denoise", "noisy.png", "-o", "new/clean.png") == 0
+    expected = danet.Denoiser.from_pretrained(weights, device="cpu")(images.read_image(noisy))
+    np.testing.assert_array_equal(pixels("new/clean.png"), np.asarray(expected))
+    assert files("new") == ["clean.png"]
+
+
+def test_denoise_files_and_folders_to_a_folder(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate(["one.png", "shots/two.JPG", "shots/three.tiff", "shots/x/4.png"]):
+        picture(name, seed)
+    Path("shots/notes.txt").write_text("not a picture")
+    assert run("denoise", "one.png", "shots", "-o", "out") == 0
+    assert files("out") == ["one.png", "three.tiff", "two.JPG"]
+    assert error_lines(capsys) == []
+
+
+def test_denoise_one_picture_to_a_folder_with_the_name_of_a_file(run: Run) -> None:
+    picture("noisy.png")
+    Path("out.png").mkdir()
+    assert run("denoise", "noisy.png", "-o", "out.png") == 0
+    assert files("out.png") == ["noisy.png"]
+
+
+def test_the_tile_changes_nothing_that_can_be_seen(run: Run) -> None:
+    picture("noisy.png", height=200, width=300)
+    assert run("denoise", "noisy.png", "-o", "whole.png") == 0
+    assert run("denoise", "noisy.png", "--tile", "128", "-o", "tiled.png") == 0
+    difference = pixels("whole.png").astype(int) - pixels("tiled.png")
+    assert np.abs(difference).max() <= 1
+
+
+def test_bad_pictures_are_named_and_the_others_done(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture("first.png", 1)
+    Path("text.png").write_text("not a picture")
+    whole = picture("whole.png", 2).read_bytes()
+    Path("cut.png").write_bytes(whole[: len(whole) // 2])
+    Path("empty").mkdir()
+    picture("last.png", 3)
+    bad = ["missing.png", "text.png", "cut.png", "empty"]
+    assert run("denoise", "first.png", *bad, "last.png", "-o", "out") == 2
+    lines = error_lines(capsys)
+    assert [line.split(":")[0] for line in lines] == bad
+    assert lines[3] == "empty: the folder holds no pictures"
+    assert files("out") == ["first.png", "last.png"]
+
+
+def test_a_bad_picture_leaves_an_older_output_as_it_was(run: Run) -> None:
+    older = picture("clean.png").read_bytes()
+    Path("noisy.png").write_text("not a picture")
+    assert run("denoise", "noisy.png", "-o", "clean.png") == 2
+    assert Path("clean.png").read_bytes() == older
+    assert files(".") == ["clean.png", "noisy.png"]
+
+
+def test_a_picture_too_large_to_be_true_is_an_error(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture("noisy.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert run("denoise", "noisy.png", "-o", "clean.png") == 2
+    (line,) = error_lines(capsys)
+    assert line.startswith("noisy.png: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["a.png", "b/a.png", "-o", "out"], "b/a.png: another picture is already written to"),
+        (["a.png", "a.png", "-o", "out"], "a.png: another picture is already written to"),
+        (["b", "-o", "b"], "b/a.png: the output would replace an input"),
+        (["a.png", "-o", "b/../a.png"], "b/../a.png: the output would replace an input"),
+        (["a.png", "c.png", "-o", "a.txt"], "a.txt: the output must be a folder"),
+        (["a.png", "c.png", "-o", "new.png"], "new.png: one file for several pictures"),
+        (["b", "-o", "new.png"], "new.png: one file for several pictures"),
+    ],
+)
+def test_outputs_that_would_destroy_something(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str], fault: str
+) -> None:
+    for seed, name in enumerate(["a.png", "b/a.png", "c.png"]):
+        picture(name, seed)
+    Path("a.txt").write_text("a note")
+    before = {name: Path(name).read_bytes() for name in files(".")}
+    assert run("denoise", *arguments) == 2
+    (line,) = error_lines(capsys)
+    assert line.startswith(fault)
+    assert {name: Path(name).read_bytes() for name in files(".")} == before
+
+
+def test_generate_is_the_same_for_a_picture_alone_or_among_others(run: Run, weights: Path) -> None:
+    first, second = picture("first.png", 1), picture("second.jpg", 2)
+    assert run("generate", str(first), str(second), "-n", "3", "--seed", "1", "-o", "both") == 0
+    assert run("generate", str(second), "-n", "3", "--seed", "1", "-o", "alone") == 0
+    names = [f"second_0{number}.png" for number in range(3)]
+    assert files("alone") == names
+    assert files("both") == [f"first_0{number}.png" for number in range(3)] + names
+    generator = danet.NoiseGenerator.from_pretrained(weights, device="cpu")
+    expected = generator.sample(images.read_image(second), n=3, seed=1)
+    for name, version in zip(names, expected, strict=True):
+        np.testing.assert_array_equal(pixels(f"alone/{name}"), np.asarray(version))
+        np.testing.assert_array_equal(pixels(f"both/{name}"), np.asarray(version))
+
+
+def test_generate_without_a_seed_makes_new_noise(run: Run) -> None:
+    picture("clean.png")
+    assert run("generate", "clean.png", "-o", "one") == 0
+    assert run("generate", "clean.png", "-o", "two") == 0
+    assert not np.array_equal(pixels("one/clean_00.png"), pixels("two/clean_00.png"))
+
+
+def test_generate_refuses_two_pictures_of_one_name(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture("clean.png")
+    picture("clean.jpg")
+    assert run("generate", "clean.png", "clean.jpg", "-o", "out") == 2
+    assert len(error_lines(capsys)) == 1
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--weights", "nonsense"), ("--device", "abacus")])
+def test_unknown_weights_and_devices(
+    run: Run, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    picture("noisy.png")
+    assert run("denoise", "noisy.png", "-o", "out", option, value) == 2
+    (line,) = error_lines(capsys)
+    assert value in line
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["polish", "a.png"],
+        ["denoise", "a.png"],
+        ["denoise", "a.png", "-o", "b.png", "--tile", "0"],
+        ["generate", "a.png", "-o", "out", "-n", "0"],
+        ["generate", "a.png", "-o", "out", "--seed", "-1"],
+        ["generate", "a.png", "-o", "out", "--seed", "one"],
+    ],
+)
+def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_without_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    picture("noisy.png")
+    monkeypatch.setattr(images, "write_image", interrupt)
+    assert run("denoise", "noisy.png", "-o", "out") == 130
+
+
+def test_train_runs_the_file_and_prints_the_model(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(danet.train, "train_from_file", lambda path: path.parent / "model")
+    assert main(["train", "runs/one.toml"]) == 0
+    assert capsys.readouterr().out.strip() == str(Path("runs/model"))
+
+
+def test_train_reports_a_fault_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise ConfigError(f"{path}: batch:\n  must be positive")
+
+    monkeypatch.setattr(danet.train, "train_from_file", refuse)
+    assert main(["train", "one.toml"]) == 2
+    assert error_lines(capsys) == ["one.toml: batch: must be positive"]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"danet {danet.__version__}\n"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import json, runpy, sys\n"
+        "try:\n    runpy.run_module('danet', run_name='__main__')\n"
+        "except SystemExit as stopped:\n    status = stopped.code\n"
+        "print(json.dumps([status, sorted(sys.modules)]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+    )
+    *text, report = done.stdout.splitlines()
+    status, modules = json.loads(report)
+    assert status == 0
+    assert text[0].startswith("usage: danet")
+    assert not {"torch", "numpy", "PIL", "tqdm"} & set(modules)
+
+
+def test_errors_of_a_process_are_one_line_without_a_progress_bar(
+    weights: Path, tmp_path: Path
+) -> None:
+    noisy = picture(str(tmp_path / "noisy.png"))
+    command = [sys.executable, "-m", "danet", "denoise", "missing.png", str(noisy), "-o", "out"]
+    options = ["--weights", str(weights), "--device", "cpu"]
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("danet: error: missing.png: ")
+    assert files(str(tmp_path / "out")) == ["noisy.png"]
