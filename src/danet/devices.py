@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
+
 import torch
 
 from danet.errors import ConfigError
 
-__all__ = ["usable_device"]
+__all__ = ["hardware", "usable_device"]
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -31,3 +33,18 @@ def usable_device(device: str | torch.device) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"the device {str(device)!r} cannot be used here: {reason}") from error
     return usable
+
+
+def hardware(device: torch.device) -> str:
+    """A device in words, for records of results.
+
+    Example:
+        >>> "CPU" in hardware(torch.device("cpu"))
+        True
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return f"{platform.machine()}, {device.type}"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} CPU with {instructions}, {torch.get_num_threads()} threads"

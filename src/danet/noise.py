@@ -175,7 +175,7 @@ class CameraPipeline:
             H x W x 3, float32 in [0, 1], a multiple of 1/255.
         """
         noisy = self._develop(clean, rng)
-        residual = noisy - clean
+        residual: Array = noisy - clean
         if rng.random() < self.reduction:
             residual = self._reduce(residual, rng)
         if rng.random() < self.sharpening:
@@ -201,8 +201,8 @@ class CameraPipeline:
 
         shot = _between(rng, *self.shot_gain)
         read = float(np.exp(2.18 * np.log(shot) + 1.2 + rng.normal(0, 0.26)))
-        noise: Array = rng.standard_normal(raw.shape, dtype=np.float32)
-        noise = noise * np.sqrt(raw * shot + read)
+        deviation = np.sqrt(raw * shot + read)
+        noise: Array = deviation * rng.standard_normal(raw.shape, dtype=np.float32)
         if rng.random() < self.mosaic:
             row, column = rng.integers(0, 2, size=2)
             # Each photosite sees one colour: its own of the three noises drawn.

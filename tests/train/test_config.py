@@ -46,6 +46,7 @@ def test_values_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ('updates = "many"\n' + MINIMAL, "updates"),
         ('output = "run"\n', "data"),
         ("output =\n", "not TOML"),
+        (MINIMAL.replace("pairs", "$NOWHERE_SET/pairs"), "NOWHERE_SET is not set"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -61,5 +62,6 @@ def test_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", sorted((Path(__file__).parents[2] / "docs" / "recipes").glob("*.toml")), ids=str
 )
-def test_the_recipes_are_valid(path: Path) -> None:
+def test_the_recipes_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DANET_DATA", "pictures")
     read_config(path)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import danet
-from danet.errors import DanetError, DataError
+from danet.errors import DanetError, DataError, WeightsError
 from danet.train import LossConfig, TrainConfig, loop, train, train_step
 
 
@@ -65,10 +65,15 @@ def test_the_workers_change_nothing(config: TrainConfig, tmp_path: Path) -> None
 
 def test_starting_from_a_model(config: TrainConfig, tmp_path: Path) -> None:
     model = train(replace(config, mode="denoiser"))
-    follow = replace(config, output=tmp_path / "next", init_from=model, updates=1)
+    follow = replace(config, output=tmp_path / "next", init_from=str(model), updates=1)
     before = load_file(model / "denoiser" / "model.safetensors")
     after = load_file(train(follow) / "denoiser" / "model.safetensors")
     assert all((before[key] - after[key]).abs().max() < 1e-3 for key in before)
+
+
+def test_starting_from_nowhere(config: TrainConfig) -> None:
+    with pytest.raises(WeightsError, match="nowhere"):
+        train(replace(config, init_from="nowhere"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(config: TrainConfig) -> None:

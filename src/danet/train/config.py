@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,8 +86,8 @@ class TrainConfig:
         output: folder of the run: checkpoint, log, configuration and, in the end, the model.
         data: what is trained on.
         mode: ``"joint"`` is Algorithm 1; ``"denoiser"`` trains R with the absolute error alone.
-        init_from: model folder, as a run leaves it, to start from; a network that it lacks,
-            and any without it, starts from random weights.
+        init_from: name of weights, or the model folder of another run, to start from instead of
+            random weights.  The folder may lack the generator, which is then random.
         updates: of the denoiser and the generator.
         critic_updates: of the discriminator before each of those.
         batch_size: pairs from the camera in a batch.
@@ -100,7 +101,7 @@ class TrainConfig:
     output: Path
     data: DataConfig
     mode: Literal["joint", "denoiser"] = "joint"
-    init_from: Path | None = None
+    init_from: str | None = None
     updates: int = 350_000
     critic_updates: int = 3
     batch_size: int = 16
@@ -150,12 +151,15 @@ def read_config(path: Path) -> TrainConfig:
     except ImportError as error:
         raise ConfigError("reading a configuration needs: pip install 'danet[train]'") from error
     try:
-        text = os.path.expandvars(path.read_text(encoding="utf-8"))
-        values = tomllib.loads(text)
+        text = path.read_text(encoding="utf-8")
+        unset = [name for name in re.findall(r"\$(\w+)", text) if name not in os.environ]
+        values = tomllib.loads(os.path.expandvars(text))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
+    if unset:
+        raise ConfigError(f"{path}: the environment variable {unset[0]} is not set")
     try:
         return pydantic.TypeAdapter(TrainConfig).validate_python(values)
     except pydantic.ValidationError as error:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import danet
 from danet import data, weights
-from danet.devices import usable_device
+from danet.devices import hardware, usable_device
 from danet.errors import DanetError
 from danet.files import atomic_write
 from danet.noise import CameraPipeline
@@ -61,17 +61,26 @@ def train(config: TrainConfig) -> Path:
     device = usable_device(config.device)
     state = _start(config, device)
     checkpoint = config.output / "checkpoint.safetensors"
-    _write_json(config.output / "config.json", _describe(config))
-    batches = _batches(config, start=state.update)
+    real, extra = _datasets(config)
+    _write_json(
+        config.output / "config.json",
+        {
+            "config": asdict(config),
+            "pairs": len(real.clean),
+            "hardware": hardware(device),
+            "versions": {"danet": danet.__version__, "torch": torch.__version__},
+        },
+    )
+    batches = _batches(config, real, extra, start=state.update)
     started, log = time.monotonic(), config.output / "log.jsonl"
     progress = tqdm(total=config.updates, initial=state.update, unit="update", smoothing=0.05)
     with progress, log.open("a", encoding="utf-8") as lines:
         while state.update < config.updates:
-            real, extra = next(batches)
+            drawn, more = next(batches)
             losses = train_step(
                 state,
-                [_to(batch, device) for batch in real],
-                None if extra is None else _to(extra, device),
+                [_to(batch, device) for batch in drawn],
+                None if more is None else _to(more, device),
                 config,
             )
             _check_finite(losses, state.update, checkpoint)
@@ -101,10 +110,11 @@ def _start(config: TrainConfig, device: torch.device) -> TrainState:
     if checkpoint.exists():
         load_checkpoint(state, checkpoint)
     elif config.init_from is not None:
-        for name in _NETWORKS:
-            learner = state.learners().get(name)
-            if learner is not None and (config.init_from / name).is_dir():
-                learner.load(weights.load_network(config.init_from / name, name).state_dict())
+        folder = weights.find(config.init_from, "denoiser")
+        state.denoiser.load(weights.load_network(folder, "denoiser").state_dict())
+        beside = folder.parent / "generator"
+        if state.generator is not None and beside.is_dir():
+            state.generator.load(weights.load_network(beside, "generator").state_dict())
     return state
 
 
@@ -124,20 +134,15 @@ def _check_finite(losses: dict[str, float], update: int, checkpoint: Path) -> No
         )
 
 
-def _describe(config: TrainConfig) -> dict[str, object]:
-    """What a result depends on: the configuration and the versions."""
-    versions = {"danet": danet.__version__, "torch": torch.__version__, "numpy": np.__version__}
-    return {"config": asdict(config), "versions": versions, "threads": torch.get_num_threads()}
-
-
 def _write_json(path: Path, values: dict[str, object]) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1, default=str) + "\n", encoding="utf-8")
 
 
-def _batches(config: TrainConfig, start: int) -> Iterator[tuple[list[Pairs], Pairs | None]]:
+def _batches(
+    config: TrainConfig, real: Patches, extra: Patches | None, start: int
+) -> Iterator[tuple[list[Pairs], Pairs | None]]:
     """For each update from ``start`` on: the camera's batches, and the extra one or None."""
-    real, extra = _datasets(config)
     per_update = config.critic_updates if config.mode == "joint" else 1
     draw = _loader(real, config, config.batch_size, per_update, start)
     more = _loader(extra, config, config.extra_size, 1, start) if extra is not None else None
@@ -156,7 +161,7 @@ def _loader(
     yield from loader
 
 
-def _datasets(config: TrainConfig) -> tuple[Patches, Patches | None]:
+def _datasets(config: TrainConfig) -> tuple[data.PairPatches, Patches | None]:
     """The camera's pairs, and the pairs that R alone sees."""
     source, size, seed = config.data, config.patch_size, config.seed
     pairs = list(_pairs(source))
