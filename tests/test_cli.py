@@ -79,6 +79,14 @@ def test_denoise_one_picture_to_a_file(run: Run, weights: Path) -> None:
     assert files("new") == ["clean.png"]
 
 
+def test_denoise_one_picture_to_a_file_of_a_rare_format(run: Run) -> None:
+    picture("noisy.png")
+    for _ in range(2):  # a new file, then one to replace
+        assert run("denoise", "noisy.png", "-o", "clean.ppm") == 0
+        assert pixels("clean.ppm").shape == (37, 50, 3)
+        Path("clean.ppm").write_bytes(Path("noisy.png").read_bytes())
+
+
 def test_denoise_files_and_folders_to_a_folder(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +130,36 @@ def test_bad_pictures_are_named_and_the_others_done(
     assert files("out") == ["first.png", "last.png"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (MemoryError(), "MemoryError; a smaller --tile needs less memory"),
+        (RuntimeError("cannot\n allocate"), "cannot allocate; a smaller --tile needs less memory"),
+        (RuntimeError("a broken kernel"), "a broken kernel"),
+    ],
+)
+def test_a_picture_that_cannot_be_computed_is_named_and_the_others_done(
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+    line: str,
+) -> None:
+    compute = danet.Denoiser.__call__
+
+    def small_only(denoiser: danet.Denoiser, image: Image.Image) -> Image.Image:
+        if image.width > 100:
+            raise fault
+        return compute(denoiser, image)
+
+    monkeypatch.setattr(danet.Denoiser, "__call__", small_only)
+    picture("large.png", width=101)
+    picture("small.png")
+    assert run("denoise", "large.png", "small.png", "-o", "out") == 2
+    assert error_lines(capsys) == [f"large.png: {line}"]
+    assert files("out") == ["small.png"]
+
+
 def test_a_bad_picture_leaves_an_older_output_as_it_was(run: Run) -> None:
     older = picture("clean.png").read_bytes()
     Path("noisy.png").write_text("not a picture")
@@ -150,9 +188,11 @@ def test_a_picture_too_large_to_be_true_is_an_error(
         (["a.png", "c.png", "-o", "a.txt"], "a.txt: the output must be a folder"),
         (["a.png", "c.png", "-o", "new.png"], "new.png: one file for several pictures"),
         (["b", "-o", "new.png"], "new.png: one file for several pictures"),
+        (["a.png", "-o", "new.xyz"], "a.png: new.xyz: no picture format has the suffix '.xyz'"),
+        (["a.png", "-o", "a.txt"], "a.png: a.txt: no picture format has the suffix '.txt'"),
     ],
 )
-def test_outputs_that_would_destroy_something(
+def test_outputs_that_cannot_be_or_would_destroy_something(
     run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str], fault: str
 ) -> None:
     for seed, name in enumerate(["a.png", "b/a.png", "c.png"]):
@@ -163,6 +203,17 @@ def test_outputs_that_would_destroy_something(
     (line,) = error_lines(capsys)
     assert line.startswith(fault)
     assert {name: Path(name).read_bytes() for name in files(".")} == before
+
+
+def test_a_file_of_another_kind_does_not_keep_the_others_back(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture("c.png")
+    Path("a.txt").write_text("a note")
+    assert run("denoise", "a.txt", "c.png", "-o", "out") == 2
+    (line,) = error_lines(capsys)
+    assert line.startswith("a.txt: ")
+    assert files("out") == ["c.png"]
 
 
 def test_generate_is_the_same_for_a_picture_alone_or_among_others(run: Run, weights: Path) -> None:
@@ -196,7 +247,9 @@ def test_generate_refuses_two_pictures_of_one_name(
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize(("option", "value"), [("--weights", "nonsense"), ("--device", "abacus")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--weights", "nonsense"), ("--device", "abacus"), ("--device", "meta")]
+)
 def test_unknown_weights_and_devices(
     run: Run, capsys: pytest.CaptureFixture[str], option: str, value: str
 ) -> None:

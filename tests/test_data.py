@@ -1,41 +1,68 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from danet import data
+from danet.data import Pixels
 from danet.errors import DataError
 from danet.noise import CameraPipeline
 
-Picture = NDArray[np.uint8]
 
-
-def texture(seed: int, height: int = 64, width: int = 80) -> Picture:
+def texture(seed: int, height: int = 64, width: int = 80) -> Pixels:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(40, 200, (height // 4, width // 4, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def with_noise(clean: Picture, seed: int = 0, deviation: float = 4.0) -> Picture:
+def with_noise(clean: Pixels, seed: int = 0, deviation: float = 4.0) -> Pixels:
     noise = np.random.default_rng(seed).normal(0, deviation, clean.shape)
     return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
 
 
-def save(path: Path, picture: Picture) -> None:
+def save(path: Path, picture: Pixels) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
 
 
+def orientations(patch: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The eight flips and rotations of a patch, C x H x W."""
+    for turns in range(4):
+        turned = np.rot90(patch, turns, (1, 2))
+        yield from (turned, turned[..., ::-1])
+
+
+def is_piece(patch: tuple[Tensor, ...], whole: tuple[NDArray[Any], ...]) -> bool:
+    """Whether the pictures of a patch are, all turned alike, one window of those of a whole.
+
+    Args:
+        patch: tensors, C x h x w.
+        whole: as many arrays, H x W x C, uint8 or float in [0, 1].
+    """
+    joined = np.concatenate([part.numpy() for part in patch])
+    scaled = [x.astype(np.float32) / 255 if x.dtype == np.uint8 else x for x in whole]
+    windows = sliding_window_view(np.concatenate(scaled, axis=-1), joined.shape[1:], axis=(0, 1))
+    for turned in orientations(joined):
+        # Few windows have the right corner, so that few are compared as a whole.
+        likely = windows[(windows[..., 0, 0] == turned[:, 0, 0]).all(axis=-1)]
+        if (likely == turned).all(axis=(1, 2, 3)).any():
+            return True
+    return False
+
+
 @pytest.fixture(scope="module")
-def pairs() -> list[tuple[Picture, Picture]]:
+def pairs() -> list[tuple[Pixels, Pixels]]:
     return [(texture(i), with_noise(texture(i), i)) for i in range(3)]
 
 
@@ -57,6 +84,9 @@ def test_polyu_layout(tmp_path: Path) -> None:
         data.polyu_pairs(tmp_path, "test")
     with pytest.raises(DataError, match=r"split\.json"):
         data.polyu_pairs(tmp_path / "elsewhere", "train")
+    (tmp_path / "split.json").write_text("[]")
+    with pytest.raises(DataError, match=r"split\.json"):
+        data.polyu_pairs(tmp_path, "train")
 
 
 def test_polyu_as_it_is(data_root: Path) -> None:
@@ -90,6 +120,23 @@ def test_a_noisy_picture_without_its_clean_one(tmp_path: Path) -> None:
         data.folder_pairs(tmp_path)
 
 
+def test_two_clean_pictures_of_one_name(tmp_path: Path) -> None:
+    names = ["clean/1.bmp", "clean/1.png", "clean/2.png", "noisy/2.png"]
+    for name in names:
+        save(tmp_path / name, texture(0))
+    # Only what is wanted must be there once.
+    assert [pair.clean.name for pair in data.folder_pairs(tmp_path)] == ["2.png"]
+    save(tmp_path / "noisy/1.png", texture(0))
+    with pytest.raises(DataError, match=r"1\.bmp and .*1\.png"):
+        data.folder_pairs(tmp_path)
+
+
+def test_folders_and_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    for name in ("1.png", "2.JPG", "._2.jpg", ".danet-0123.png", "folder.png/3.png"):
+        save(tmp_path / name, texture(0))
+    assert data.picture_files(tmp_path) == [tmp_path / "1.png", tmp_path / "2.JPG"]
+
+
 def test_folders_without_pairs(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no pairs"):
         data.folder_pairs(tmp_path)
@@ -118,16 +165,18 @@ def test_screening_keeps_aligned_tiles_and_drops_shifted_ones() -> None:
     np.testing.assert_array_equal(kept[1], half[:, :256])
 
 
-def test_a_patch_is_an_unchanged_piece_of_its_pair(pairs: list[tuple[Picture, Picture]]) -> None:
+def test_a_patch_is_an_unchanged_piece_of_its_pair(pairs: list[tuple[Pixels, Pixels]]) -> None:
     patches = data.PairPatches(pairs, 16, seed=0)
-    noises = {tuple(np.sort(y.astype(int) - x, axis=None)[:3]) for x, y in pairs}
-    assert len(noises) == 3
-    for index in range(20):
-        clean, noisy = patches[index]
-        assert clean.shape == noisy.shape == (3, 16, 16)
-        noise = (noisy - clean) * 255
-        assert float((noise - noise.round()).abs().max()) < 1e-3
-        assert 2 < float(noise.std()) < 6
+    found = [[is_piece(patches[index], pair) for pair in pairs] for index in range(20)]
+    assert {sum(row) for row in found} == {1}
+    assert np.any(found, axis=0).all()  # every pair was drawn
+
+
+def test_a_piece_that_was_changed_is_seen(pairs: list[tuple[Pixels, Pixels]]) -> None:
+    clean, noisy = data.PairPatches(pairs[:1], 16, seed=0)[0]
+    assert is_piece((clean, noisy), pairs[0])
+    assert not is_piece((clean, noisy.flip(2)), pairs[0])
+    assert not is_piece((clean, noisy * 1.01), pairs[0])
 
 
 def test_all_eight_orientations_are_drawn() -> None:
@@ -136,14 +185,14 @@ def test_all_eight_orientations_are_drawn() -> None:
     assert len({patches[i][0].numpy().tobytes() for i in range(100)}) == 8
 
 
-def test_strength_scales_the_noise(pairs: list[tuple[Picture, Picture]]) -> None:
+def test_strength_scales_the_noise(pairs: list[tuple[Pixels, Pixels]]) -> None:
     plain = data.PairPatches(pairs, 32, seed=0)
     double = data.PairPatches(pairs, 32, seed=0, strength=(2, 2))
     spread = [sum(float((p[i][1] - p[i][0]).std()) for i in range(10)) for p in (plain, double)]
     assert spread[1] / spread[0] == pytest.approx(2, rel=0.02)
 
 
-def test_scale_makes_noise_coarser(pairs: list[tuple[Picture, Picture]]) -> None:
+def test_scale_makes_noise_coarser(pairs: list[tuple[Pixels, Pixels]]) -> None:
     def neighbours(patches: data.PairPatches) -> float:
         noise = torch.stack([patches[i][1] - patches[i][0] for i in range(10)])
         return float((noise[..., 1:] * noise[..., :-1]).mean() / noise.var())
@@ -152,19 +201,28 @@ def test_scale_makes_noise_coarser(pairs: list[tuple[Picture, Picture]]) -> None
     assert neighbours(data.PairPatches(pairs, 32, seed=0, scale=(2, 2))) > 0.4
 
 
-def test_noised_patches(pairs: list[tuple[Picture, Picture]]) -> None:
-    patches = data.NoisedPatches(
-        [clean for clean, _ in pairs], 32, 0, CameraPipeline().add_noise, shrink=2.0
-    )
-    clean, noisy = patches[0]
-    assert clean.shape == noisy.shape == (3, 32, 32)
-    assert not torch.equal(clean, noisy)
+def test_noised_patches(pairs: list[tuple[Pixels, Pixels]]) -> None:
+    made = []
+
+    def add_noise(clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        made.append((clean, CameraPipeline().add_noise(clean, rng)))
+        return made[-1][1]
+
+    pictures = [clean for clean, _ in pairs]
+    whole = data.NoisedPatches(pictures, 32, 0, add_noise)
+    shrunk = data.NoisedPatches(pictures, 32, 0, add_noise, shrink=2.0)
+    for index in range(4):
+        patch = whole[index]
+        assert sum(is_piece(patch[:1], (picture,)) for picture in pictures) == 1
+        assert is_piece(patch, made[-1])
+        assert is_piece(shrunk[index], made[-1])
+        assert not torch.equal(*patch)
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on fewer cores
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_the_seed_fixes_batches_whatever_the_workers(
-    pairs: list[tuple[Picture, Picture]], workers: int
+    pairs: list[tuple[Pixels, Pixels]], workers: int
 ) -> None:
     mixture = data.Mixture(
         [
@@ -183,7 +241,7 @@ def test_the_seed_fixes_batches_whatever_the_workers(
             assert torch.equal(noisy[row], expected[1])
 
 
-def test_mixture_draws_by_weight(pairs: list[tuple[Picture, Picture]]) -> None:
+def test_mixture_draws_by_weight(pairs: list[tuple[Pixels, Pixels]]) -> None:
     flat = np.full((16, 16, 3), 255, dtype=np.uint8)
     mixture = data.Mixture(
         [data.PairPatches(pairs, 16, 0), data.PairPatches([(flat, flat)], 16, 0)], [3, 1], seed=0
@@ -194,7 +252,9 @@ def test_mixture_draws_by_weight(pairs: list[tuple[Picture, Picture]]) -> None:
 
 def test_pictures_smaller_than_a_patch() -> None:
     small = texture(0)
-    with pytest.raises(DataError, match="64 pixels"):
-        data.PairPatches([(small, small)], 96, seed=0)
+    with pytest.raises(DataError, match=r"64 pixels .* size of 48 with a scale from 0\.5 needs 96"):
+        data.PairPatches([(small, small)], 48, seed=0, scale=(0.5, 1))
+    with pytest.raises(DataError, match=r"64 pixels .* size of 48 with a shrink of 2\.0 needs 96"):
+        data.NoisedPatches([small], 48, 0, CameraPipeline().add_noise, shrink=2.0)
     with pytest.raises(DataError, match="no pictures"):
         data.PairPatches([], 16, seed=0)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from danet.errors import DanetError, ImageError
-from danet.images import from_tensor, read_image, stack, to_tensor, write_image
+from danet.images import format_of, from_tensor, read_image, stack, to_tensor, write_image
 
 SHAPES = [(5, 7), (1, 1), (5, 7, 1), (5, 7, 3), (5, 7, 4)]
 NUMPY_TYPES = ["uint8", "uint16", ">u2", "float16", "float32", "float64"]
@@ -271,6 +271,19 @@ def test_unwritable_picture_leaves_no_file(
     with pytest.raises(ImageError, match=message):
         write_image(random_picture(mode), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.png", "PNG"), ("a.b.TIFF", "TIFF"), ("new/a.ppm", "PPM")]
+)
+def test_format_of_a_suffix(name: str, expected: str) -> None:
+    assert format_of(name) == expected
+
+
+@pytest.mark.parametrize("name", ["a", "a.xyz", ".png", "a.psd"])
+def test_format_of_no_suffix_that_can_be_written(name: str) -> None:
+    with pytest.raises(ImageError, match=f"{name}: no picture format has the suffix"):
+        format_of(name)
 
 
 def test_unwritable_place_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from danet import metrics
-from danet.errors import ImageError
+from danet.errors import DanetError, ImageError
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -59,6 +60,37 @@ def test_psnr_rounds_and_clamps_to_8_bits(golden: dict[str, Tensor]) -> None:
     assert metrics.psnr(a, nearly) == metrics.psnr(a, b)
 
 
+@pytest.mark.parametrize("measure", [metrics.psnr, metrics.ssim])
+def test_floats_beyond_the_range_are_clamped(measure: Any) -> None:
+    clean = torch.rand(3, 16, 16)
+    beyond = clean * 1.6 - 0.3
+    expected = measure(clean, beyond.clamp(0, 1))
+    assert measure(clean, beyond) == expected
+    assert measure(clean, beyond.permute(1, 2, 0).numpy()) == expected
+
+
+def test_the_true_picture_must_lie_in_the_range() -> None:
+    picture = torch.full((3, 16, 16), 200.0)
+    with pytest.raises(ImageError, match="holds 200"):
+        metrics.psnr(picture, picture)
+
+
+@pytest.mark.parametrize("measure", [metrics.psnr, metrics.ssim])
+def test_a_batch_has_the_mean_of_its_pictures(measure: Any) -> None:
+    clean, strength = torch.rand(3, 3, 16, 16), torch.tensor([0.01, 0.1, 0.5])
+    judged = clean + strength.reshape(3, 1, 1, 1) * torch.randn(clean.shape)
+    scores = [measure(x, y) for x, y in zip(clean, judged, strict=True)]
+    assert len(set(scores)) == 3
+    assert measure(clean, judged) == pytest.approx(np.mean(scores))
+
+
+@pytest.mark.parametrize("measure", [metrics.psnr, metrics.ssim])
+def test_what_to_install_is_said(measure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(DanetError, match=r"pip install 'danet\[metrics\]'"):
+        measure(torch.zeros(3, 16, 16), torch.ones(3, 16, 16))
+
+
 def test_equal_pictures() -> None:
     picture = Image.new("RGB", (20, 20), (10, 20, 30))
     assert metrics.psnr(picture, picture) == float("inf")
@@ -84,6 +116,15 @@ def test_no_fakes() -> None:
         metrics.akld(picture, picture, [])
 
 
-def test_ssim_of_a_tiny_picture() -> None:
-    with pytest.raises(ImageError, match="11 pixels"):
+def test_numbers_of_pictures_must_agree() -> None:
+    with pytest.raises(ImageError, match=r"\(2, 3, 16, 16\) and \(1, 3, 16, 16\)"):
+        metrics.psnr(torch.zeros(2, 3, 16, 16), torch.zeros(3, 16, 16))
+
+
+def test_tiny_pictures() -> None:
+    with pytest.raises(ImageError, match="10 x 16 is too small: SSIM needs 11 pixels"):
         metrics.ssim(torch.zeros(3, 10, 16), torch.zeros(3, 10, 16))
+    small, tiny = torch.zeros(3, 4, 4), torch.zeros(3, 16, 3)
+    assert metrics.akld(small, small, [small]) == 0
+    with pytest.raises(ImageError, match="16 x 3 is too small: AKLD needs 4 pixels"):
+        metrics.akld(tiny, tiny, [tiny])

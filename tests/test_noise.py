@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from danet.errors import ConfigError, ImageError
 from danet.noise import CameraPipeline
 
 # Nothing but noise in the raw file and a plain development.
@@ -85,6 +87,49 @@ def test_the_picture_is_left_as_it_is(clean: NDArray[np.float32]) -> None:
     before = clean.copy()
     CameraPipeline().sample(clean, n=3, seed=0)
     np.testing.assert_array_equal(clean, before)
+
+
+def test_samples_are_8_bit_levels_whatever_the_type(clean: NDArray[np.float32]) -> None:
+    levels = CameraPipeline().sample(clean.astype(np.float64), n=2, seed=0) * 255
+    np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
+    deep = CameraPipeline().sample((clean * 65535).astype(np.uint16), n=2, seed=0)
+    assert not (deep % 257).any()
+
+
+@pytest.mark.parametrize(("n", "seed"), [(0, 1), (-1, None), (1, -1)])
+def test_bad_number_or_seed_is_an_error_at_once(
+    clean: NDArray[np.float32], n: int, seed: int | None
+) -> None:
+    with pytest.raises(ConfigError, match=r"n is|seed is"):
+        CameraPipeline().stream(clean, n, seed)
+
+
+def test_bad_picture_is_an_error_at_once(clean: NDArray[np.float32]) -> None:
+    with pytest.raises(ImageError):
+        CameraPipeline().stream(clean * 255)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"shot_gain": (0, 1e-3)},
+        {"shot_gain": (1e-2, 1e-3)},
+        {"shot_gain": (1e-3, float("inf"))},
+        {"chroma_blur": (0, 5)},
+        {"chroma_blur": (float("nan"), 5)},
+        {"mosaic": 1.1},
+        {"reduction": -0.1},
+        {"sharpening": float("nan")},
+        {"jpeg": 2},
+        {"jpeg_quality": (0, 90)},
+        {"jpeg_quality": (60, 101)},
+        {"jpeg_quality": (90, 60)},
+    ],
+)
+def test_bad_settings(settings: dict[str, Any]) -> None:
+    (name,) = settings
+    with pytest.raises(ConfigError, match=f"{name} is"):
+        CameraPipeline(**settings)
 
 
 def test_a_tensor_gives_a_tensor() -> None:

@@ -29,6 +29,8 @@ def picture(height: int = 37, width: int = 50) -> np.ndarray[Any, np.dtype[np.ui
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
+# Of its own, so that the pictures do not depend on what else is imported.
+SOURCE = torch.Generator().manual_seed(0)
 PICTURES = [
     picture(),
     picture()[..., 0],
@@ -37,8 +39,8 @@ PICTURES = [
     picture().astype(np.float64) / 255,
     Image.fromarray(picture()),
     Image.fromarray(picture()).convert("LA"),
-    torch.rand(3, 37, 50),
-    torch.rand(2, 4, 37, 50).double(),
+    torch.rand(3, 37, 50, generator=SOURCE),
+    torch.rand(2, 4, 37, 50, generator=SOURCE).double(),
     torch.full((1, 1, 1), 0.5),
 ]
 
@@ -198,10 +200,23 @@ def test_pictures_and_network_may_be_on_different_devices(tiny_weights: Path) ->
     assert on_cpu(noisy.cuda()).is_cuda
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
 def test_unknown_device_is_an_error(tiny_weights: Path, device: str) -> None:
     with pytest.raises(ConfigError, match=f"device '{device}' cannot be used here"):
         Denoiser(tiny_weights, device=device)
+
+
+@pytest.mark.parametrize(
+    ("cls", "network", "right"),
+    [
+        (Denoiser, UNetGenerator(2, 3), "UNetDenoiser"),
+        (NoiseGenerator, UNetDenoiser(2, 3), "UNetGenerator"),
+        (Denoiser, torch.nn.Identity(), "UNetDenoiser"),
+    ],
+)
+def test_network_of_another_class_is_an_error(cls: Any, network: Any, right: str) -> None:
+    with pytest.raises(WeightsError, match=rf"is a {type(network).__name__}, .*\.{right}"):
+        cls(network)
 
 
 def test_small_tile_is_an_error(tiny_weights: Path) -> None:

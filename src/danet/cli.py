@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import danet
-from danet.errors import ConfigError, DanetError, DataError
+from danet.errors import ConfigError, DanetError, DataError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except (DanetError, OSError) as error:
-        _complain(str(error))
+        _complain(one_line(error))
         return _FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="OUT",
-        help="a folder, in which the pictures keep their names; or, for one picture, a file",
+        help="a folder, in which pictures keep their names; or, for one picture, NAME.SUFFIX",
     )
     denoise.set_defaults(command=_denoise)
 
@@ -139,7 +139,9 @@ def _denoise(options: argparse.Namespace) -> int:
     denoiser = Denoiser.from_pretrained(options.weights, device=options.device, tile=options.tile)
 
     def work(picture: Path, outputs: list[Path]) -> None:
-        images.write_image(denoiser(_read(picture)), outputs[0])
+        noisy = _read(picture)
+        images.format_of(outputs[0])  # refuses a suffix before the long computing
+        images.write_image(denoiser(noisy), outputs[0])
 
     return _do(jobs, work)
 
@@ -172,10 +174,11 @@ def _train(options: argparse.Namespace) -> int:
 def _denoise_jobs(paths: list[Path], output: Path) -> list[Job]:
     from danet import images
 
-    if output.suffix.lower() in images.READABLE and not output.is_dir():
-        if len(paths) > 1 or paths[0].is_dir():
+    if output.suffix and not output.is_dir():
+        if len(paths) == 1 and not paths[0].is_dir():
+            return [(paths[0], [output])]
+        if output.suffix.lower() in images.READABLE:
             raise ConfigError(f"{output}: one file for several pictures; name a folder instead")
-        return [(paths[0], [output])]
     _check_folder(output)
     return [(picture, [output / picture.name]) for picture in _pictures(paths)]
 
@@ -208,7 +211,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_outputs(jobs: list[Job]) -> None:
-    """Refuse to write one file twice, or to write over a picture that is read.
+    """Refuse to write one file twice, or over a picture that is read.
 
     Raises:
         ConfigError: an output is named twice, or is an input.
@@ -247,15 +250,26 @@ def _do(jobs: list[Job], work: Callable[[Path, list[Path]], None]) -> int:
     for picture, outputs in tqdm(jobs, unit="picture", disable=None):
         try:
             work(picture, outputs)
-        except (DanetError, OSError) as error:
+        # Torch has no class of its own for every lack of memory; some are plain RuntimeErrors.
+        except (DanetError, OSError, MemoryError, RuntimeError) as error:
             named = str(error).startswith(f"{picture}:")
-            _complain(str(error) if named else f"{picture}: {error}")
+            prefix = "" if named else f"{one_line(picture)}: "
+            _complain(prefix + one_line(error) + _hint(error))
             status = _FAILED
     return status
 
 
-def _complain(message: str) -> None:
+def _hint(error: Exception) -> str:
+    """What may help against an error, to be put after its message."""
+    text = str(error).lower()
+    lacking = isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "alloc" in text)
+    )
+    return "; a smaller --tile needs less memory" if lacking else ""
+
+
+def _complain(line: str) -> None:
     from tqdm import tqdm
 
-    # tqdm's write keeps the line clear of a progress bar; the split, of line breaks.
-    tqdm.write(f"danet: error: {' '.join(message.split())}", file=sys.stderr)
+    # Unlike print, this keeps the line clear of a progress bar.
+    tqdm.write(f"danet: error: {line}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ __all__ = [
     "NoisedPatches",
     "Pair",
     "PairPatches",
+    "Pixels",
     "folder_pairs",
     "picture_files",
     "polyu_clean",
@@ -31,7 +32,8 @@ __all__ = [
     "screened_tiles",
 ]
 
-Picture = NDArray[np.uint8]
+# A picture as it is trained on, H x W x 3.
+Pixels: TypeAlias = NDArray[np.uint8]
 AddNoise = Callable[[NDArray[np.floating], np.random.Generator], NDArray[np.floating]]
 
 _NAMES = (("_real", "_mean"), ("_Real", "_mean"), ("_noisy", "_clean"))
@@ -62,7 +64,15 @@ def polyu_pairs(root: Path, part: str, kind: str = "crops") -> list[Pair]:
 
 
 def polyu_clean(root: Path, part: str) -> list[Path]:
-    """The clean sides of PolyU's whole frames in one part of the split."""
+    """The clean sides of PolyU's whole frames in one part of its split.
+
+    Args:
+        root: folder that holds ``full/`` and ``split.json``.
+        part: ``"train"`` or ``"val"``.
+
+    Raises:
+        DataError: the split cannot be read or has no such part.
+    """
     return [root / "full" / name for name in _polyu_split(root, "clean_only", part)]
 
 
@@ -70,7 +80,7 @@ def _polyu_split(root: Path, kind: str, part: str) -> list[str]:
     path = root / "split.json"
     try:
         names: list[str] = json.loads(path.read_text())[kind][part]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} gives no {kind!r} pictures for {part!r}: {error}") from error
     return names
 
@@ -81,20 +91,24 @@ def folder_pairs(root: Path) -> list[Pair]:
     The endings are ``_noisy`` and ``_clean``, or ``_real`` and ``_mean``.
 
     Raises:
-        DataError: the folder holds no pairs, or a noisy picture lacks its clean one.
+        DataError: the folder holds no pairs, or a noisy picture has no clean one or several.
     """
     if (root / "noisy").is_dir():
-        clean = {path.stem: path for path in picture_files(root / "clean")}
+        files = picture_files(root / "clean")
         wanted = [(path, path.stem) for path in picture_files(root / "noisy")]
     else:
         files = picture_files(root)
-        clean = {path.stem: path for path in files}
         wanted = [
             (path, path.stem.removesuffix(noisy_end) + clean_end)
             for path in files
             for noisy_end, clean_end in _NAMES
             if path.stem.endswith(noisy_end)
         ]
+    stems = {stem for _, stem in wanted}
+    clean: dict[str, Path] = {}
+    for path in files:
+        if path.stem in stems and (first := clean.setdefault(path.stem, path)) != path:
+            raise DataError(f"two clean pictures of one name: {first} and {path}")
     missing = [str(path) for path, stem in wanted if stem not in clean]
     if missing:
         raise DataError(f"no clean picture for {len(missing)} noisy ones, {missing[0]} the first")
@@ -104,26 +118,41 @@ def folder_pairs(root: Path) -> list[Pair]:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures of one folder, sorted by name.
+    """The pictures of one folder, sorted by name, without hidden files.
 
     Raises:
         DataError: there is no such folder.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in images.READABLE)
+    return sorted(
+        path
+        for path in folder.iterdir()
+        # Some systems put a hidden file of the same suffix beside each picture.
+        if path.suffix.lower() in images.READABLE
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
 
 
-def read_picture(path: Path) -> Picture:
-    """A picture file as H x W x 3, uint8."""
+def read_picture(path: Path) -> Pixels:
+    """A picture file as H x W x 3, uint8.
+
+    Args:
+        path: a file of any format and mode that `danet.images.read_image` takes.
+
+    Raises:
+        ImageError: there is no such file, it is no picture, or it is damaged.
+    """
     return np.asarray(images.read_image(path).convert("RGB"))
 
 
-def read_pair(pair: Pair) -> tuple[Picture, Picture]:
+def read_pair(pair: Pair) -> tuple[Pixels, Pixels]:
     """Both pictures of a pair, (clean, noisy), each H x W x 3, uint8.
 
     Raises:
         DataError: their sizes differ.
+        ImageError: as `read_picture`.
     """
     clean, noisy = read_picture(pair.clean), read_picture(pair.noisy)
     if clean.shape != noisy.shape:
@@ -135,13 +164,13 @@ def read_pair(pair: Pair) -> tuple[Picture, Picture]:
 
 
 def screened_tiles(
-    clean: Picture,
-    noisy: Picture,
+    clean: Pixels,
+    noisy: Pixels,
     *,
     size: int = 256,
     max_correlation: float = 0.12,
     max_shift: float = 1.0,
-) -> Iterator[tuple[Picture, Picture]]:
+) -> Iterator[tuple[Pixels, Pixels]]:
     """The tiles of a pair that are aligned and equally exposed, as (clean, noisy).
 
     A shift of the picture leaves noise that follows the clean picture's gradient; a tile
@@ -172,7 +201,7 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def _draw_window(
-    rng: np.random.Generator, pictures: Sequence[Picture], areas: NDArray[np.float64], size: int
+    rng: np.random.Generator, pictures: Sequence[Pixels], areas: NDArray[np.float64], size: int
 ) -> tuple[int, tuple[slice, slice]]:
     """A picture, drawn by its area, and a window of it."""
     which = int(rng.choice(len(pictures), p=areas))
@@ -181,18 +210,21 @@ def _draw_window(
     return which, np.s_[top : top + size, left : left + size]
 
 
-def _areas(pictures: Sequence[Picture], size: int) -> NDArray[np.float64]:
+def _areas(pictures: Sequence[Pixels], size: int, setting: str) -> NDArray[np.float64]:
+    """The share that each picture has in the area of all; ``setting`` is why ``size`` is needed."""
     if not pictures:
         raise DataError("there are no pictures to draw patches from")
     areas = np.array([p.shape[0] * p.shape[1] for p in pictures], dtype=np.float64)
     smallest = min(min(p.shape[:2]) for p in pictures)
     if smallest < size:
-        raise DataError(f"a picture is only {smallest} pixels high or wide, {size} are needed")
+        raise DataError(
+            f"a picture is only {smallest} pixels high or wide, and {setting} needs {size}"
+        )
     shares: NDArray[np.float64] = areas / areas.sum()
     return shares
 
 
-def _resize(picture: Picture, size: int) -> Picture:
+def _resize(picture: Pixels, size: int) -> Pixels:
     resized = Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(resized)
 
@@ -226,7 +258,7 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(
         self,
-        pairs: Sequence[tuple[Picture, Picture]],
+        pairs: Sequence[tuple[Pixels, Pixels]],
         size: int,
         seed: int,
         *,
@@ -236,7 +268,8 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
         self.clean = [clean for clean, _ in pairs]
         self.noisy = [noisy for _, noisy in pairs]
         self.size, self.seed, self.strength, self.scale = size, seed, strength, scale
-        self.areas = _areas(self.clean, round(size / scale[0]))
+        setting = f"a patch size of {size} with a scale from {scale[0]}"
+        self.areas = _areas(self.clean, round(size / scale[0]), setting)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.seed, index))
@@ -267,7 +300,7 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[Pixels],
         size: int,
         seed: int,
         add_noise: AddNoise,
@@ -276,7 +309,8 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         self.pictures, self.size, self.seed = pictures, size, seed
         self.add_noise, self.shrink = add_noise, shrink
-        self.areas = _areas(pictures, round(size * shrink))
+        setting = f"a patch size of {size} with a shrink of {shrink}"
+        self.areas = _areas(pictures, round(size * shrink), setting)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.seed, index))

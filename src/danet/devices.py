@@ -27,7 +27,8 @@ def usable_device(device: str | torch.device) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         usable = torch.device(device)
-        torch.empty(0, device=usable)
+        # Some devices, such as "meta", make tensors but give no values back.
+        torch.zeros(1, device=usable).item()
     # A torch built without CUDA answers with an assertion.
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

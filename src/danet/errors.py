@@ -1,4 +1,4 @@
-"""The errors that danet raises, all of one family."""
+"""The errors that danet raises, all of one family, and how one reads in one line."""
 
 __all__ = [
     "ConfigError",
@@ -6,6 +6,7 @@ __all__ = [
     "DataError",
     "ImageError",
     "WeightsError",
+    "one_line",
 ]
 
 
@@ -27,3 +28,13 @@ class ImageError(DanetError, ValueError):
 
 class WeightsError(DanetError):
     """Weights cannot be found, or do not fit the network."""
+
+
+def one_line(message: object) -> str:
+    r"""An error, or any text, without line breaks; the name of its class where it says nothing.
+
+    Example:
+        >>> one_line(ValueError("first,\n  second")), one_line(MemoryError())
+        ('first, second', 'MemoryError')
+    """
+    return " ".join(str(message).split()) or type(message).__name__

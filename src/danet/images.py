@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from danet.errors import ImageError
+from danet.errors import ImageError, one_line
 from danet.files import atomic_write
 
 __all__ = [
     "READABLE",
     "ImageForm",
     "Picture",
+    "format_of",
     "from_tensor",
     "read_image",
     "stack",
@@ -187,7 +188,27 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         raise ImageError(f"{path}: not a picture of a known format") from error
     # The decoders raise nearly anything on a damaged file.
     except Exception as error:
-        raise ImageError(f"{path}: cannot be read: {_one_line(error)}") from error
+        raise ImageError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The format, as Pillow calls it, that `write_image` writes to a path.
+
+    Raises:
+        ImageError: the suffix names no format that can be written.
+
+    Example:
+        >>> format_of("photo.JPG")
+        'JPEG'
+    """
+    suffix = Path(path).suffix
+    file_format = Image.registered_extensions().get(suffix.lower())
+    if file_format not in Image.SAVE:
+        raise ImageError(
+            f"{path}: no picture format has the suffix {suffix!r}; "
+            "take .png, .jpg, .tif, .webp or .bmp"
+        )
+    return file_format
 
 
 def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
@@ -201,12 +222,7 @@ def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
         DanetError: the file cannot be written.
     """
     path = Path(path)
-    file_format = Image.registered_extensions().get(path.suffix.lower())
-    if file_format not in Image.SAVE:
-        raise ImageError(
-            f"{path}: no picture format has the suffix {path.suffix!r}; "
-            "take .png, .jpg, .tif, .webp or .bmp"
-        )
+    file_format = format_of(path)
     options = {key: image.info[key] for key in _KEPT_INFO if key in image.info}
     options.update(_SAVE_OPTIONS.get(file_format, {}))
     with atomic_write(path) as temporary:
@@ -222,12 +238,8 @@ def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
 
 def _cannot_hold(path: Path, file_format: str, image: Image.Image, error: Exception) -> ImageError:
     return ImageError(
-        f"{path}: {file_format} cannot hold this picture of mode {image.mode}: {_one_line(error)}"
+        f"{path}: {file_format} cannot hold this picture of mode {image.mode}: {one_line(error)}"
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:

@@ -1,12 +1,13 @@
 """Measures of denoised pictures and of generated noise.
 
 Every picture may be a PIL image, a NumPy array or a torch tensor, as ``danet.Denoiser``
-takes it; integers are scaled to [0, 1].
+takes it; integers are scaled to [0, 1].  The result for tensors of N pictures is the mean
+over the pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,10 @@ def psnr(clean: Any, image: Any) -> float:
 
     Args:
         clean: the true picture.
-        image: the picture to judge, of the same size.
+        image: the picture to judge, of the same size; floats may lie outside [0, 1].
 
     Returns:
-        Decibels, over all pixels and channels; infinite for equal pictures.
+        Decibels, over all pixels and channels; infinite where a picture equals its true one.
 
     Raises:
         ImageError: the sizes differ.
@@ -41,10 +42,13 @@ def psnr(clean: Any, image: Any) -> float:
         >>> round(psnr(clean, clean + np.uint8(2)), 2)
         42.11
     """
-    truth, judged = _to_8_bits(clean, image)
-    if np.array_equal(truth, judged):
-        return float("inf")
-    return float(_skimage_metrics().peak_signal_noise_ratio(truth, judged, data_range=255))
+    scores = []
+    for truth, judged in _in_8_bits(*_tensors(clean, image)):
+        if np.array_equal(truth, judged):
+            return float("inf")
+        measure = _skimage_metrics().peak_signal_noise_ratio
+        scores.append(measure(truth, judged, data_range=255))
+    return float(np.mean(scores))
 
 
 def ssim(clean: Any, image: Any) -> float:
@@ -55,7 +59,7 @@ def ssim(clean: Any, image: Any) -> float:
 
     Args:
         clean: the true picture, at least 11 pixels high and wide.
-        image: the picture to judge, of the same size.
+        image: the picture to judge, of the same size; floats may lie outside [0, 1].
 
     Returns:
         At most 1, which equal pictures have.
@@ -70,11 +74,11 @@ def ssim(clean: Any, image: Any) -> float:
         >>> ssim(clean, clean)
         1.0
     """
-    truth, judged = _to_8_bits(clean, image)
-    if min(truth.shape[:2]) < 11:
-        raise ImageError(f"{truth.shape[:2]} is too small: SSIM needs 11 pixels each way")
-    return float(
-        _skimage_metrics().structural_similarity(
+    tensors = _tensors(clean, image)
+    _check_least(tensors[0], 11, "SSIM")
+    measure = _skimage_metrics().structural_similarity
+    scores = [
+        measure(
             truth,
             judged,
             channel_axis=-1,
@@ -83,7 +87,9 @@ def ssim(clean: Any, image: Any) -> float:
             sigma=1.5,
             use_sample_covariance=False,
         )
-    )
+        for truth, judged in _in_8_bits(*tensors)
+    ]
+    return float(np.mean(scores))
 
 
 def akld(clean: Any, noisy: Any, fakes: Iterable[Any]) -> float:
@@ -95,7 +101,7 @@ def akld(clean: Any, noisy: Any, fakes: Iterable[Any]) -> float:
     authors' program computes it.  A second true shot does not score 0 but about .04 to .07.
 
     Args:
-        clean: the true picture x.
+        clean: the true picture x, at least 4 pixels high and wide.
         noisy: the real noisy picture y.
         fakes: generated noisy pictures, one after another; 50 in the paper.  They are
             clamped to [0, 1] and should not be rounded: give floats.
@@ -104,7 +110,7 @@ def akld(clean: Any, noisy: Any, fakes: Iterable[Any]) -> float:
         Nats per pixel, averaged over the fakes.
 
     Raises:
-        ImageError: there are no fakes, or the sizes differ.
+        ImageError: there are no fakes, or the sizes differ or are too small.
 
     Example:
         >>> import numpy as np
@@ -115,39 +121,57 @@ def akld(clean: Any, noisy: Any, fakes: Iterable[Any]) -> float:
         >>> akld(clean, noisy, [alike]) < akld(clean, noisy, [stronger])
         True
     """
-    truth, _ = images.to_tensor(clean)
-    real = _noise_variance(truth, noisy)
+    real = _noise_variance(clean, noisy)
     scores = []
     for fake in fakes:
-        ratio = (_noise_variance(truth, fake) / real).clamp(0.1, 10)
+        ratio = (_noise_variance(clean, fake) / real).clamp(0.1, 10)
         scores.append((ratio - 1 - ratio.log()).mean().item() / 2)
     if not scores:
         raise ImageError("there are no fakes, at least 1 is needed")
     return float(np.mean(scores))
 
 
-def _noise_variance(truth: Tensor, noisy: Any) -> Tensor:
-    """The local variance of the noise, N x C x H x W."""
-    if isinstance(noisy, Tensor):
-        noisy = noisy.clamp(0, 1)
-    elif isinstance(noisy, np.ndarray) and noisy.dtype.kind == "f":
-        noisy = noisy.clip(0, 1)
-    observed, _ = images.to_tensor(noisy)
-    _check_sizes(truth, observed)
+def _noise_variance(clean: Any, noisy: Any) -> Tensor:
+    """The local variance of the noise, N x 3 x H x W."""
+    truth, observed = _tensors(clean, noisy)
+    _check_least(truth, len(TAPS_7) // 2 + 1, "AKLD")
     return smooth((observed - truth).square(), TAPS_7).clamp_min(1e-10)
 
 
-def _to_8_bits(*pictures: Any) -> list[NDArray[np.uint8]]:
-    """The pictures as H x W x 3 arrays of one size, clamped and rounded."""
-    tensors = [images.to_tensor(picture)[0].detach().cpu() for picture in pictures]
-    _check_sizes(*tensors)
-    rounded = [(tensor[0].clamp(0, 1) * 255).round().to(torch.uint8) for tensor in tensors]
-    return [tensor.permute(1, 2, 0).numpy() for tensor in rounded]
+def _tensors(clean: Any, image: Any) -> tuple[Tensor, Tensor]:
+    """Both pictures as N x 3 x H x W in [0, 1], of one shape.
+
+    The judged one is clamped: models give floats beyond the range.  The true one must lie in it,
+    so that a mistaken range is an error.
+    """
+    if isinstance(image, Tensor) and image.is_floating_point():
+        image = image.clamp(0, 1)
+    elif isinstance(image, np.ndarray) and image.dtype.kind == "f":
+        image = image.clip(0, 1)
+    truth, judged = (images.to_tensor(picture)[0].detach() for picture in (clean, image))
+    if truth.shape != judged.shape:
+        raise ImageError(
+            "the pictures differ in size: N x C x H x W of "
+            f"{tuple(truth.shape)} and {tuple(judged.shape)}"
+        )
+    return truth, judged
 
 
-def _check_sizes(truth: Tensor, other: Tensor) -> None:
-    if truth.shape != other.shape:
-        raise ImageError(f"the pictures differ in size: {truth.shape[2:]} and {other.shape[2:]}")
+def _in_8_bits(truth: Tensor, judged: Tensor) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """The pairs of a batch, one by one, each H x W x 3 and rounded to uint8."""
+    arrays = (
+        (tensor * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        for tensor in (truth, judged)
+    )
+    return zip(*arrays, strict=True)
+
+
+def _check_least(pictures: Tensor, least: int, measure: str) -> None:
+    height, width = pictures.shape[2:]
+    if min(height, width) < least:
+        raise ImageError(
+            f"{height} x {width} is too small: {measure} needs {least} pixels each way"
+        )
 
 
 def _skimage_metrics() -> Any:

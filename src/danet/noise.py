@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from PIL import Image
 from scipy import ndimage
 
 from danet import images
+from danet.errors import ConfigError
+from danet.sampling import check_draws
 
 __all__ = ["CameraPipeline"]
 
@@ -124,6 +127,9 @@ class CameraPipeline:
         jpeg: share that is saved as JPEG.
         jpeg_quality: its lowest and highest quality, on Pillow's scale.
 
+    Raises:
+        ConfigError: a range or a share is of no use.
+
     Example:
         >>> import numpy as np
         >>> clean = np.full((32, 32, 3), 0.5, dtype=np.float32)
@@ -139,30 +145,55 @@ class CameraPipeline:
     jpeg: float = 0.5
     jpeg_quality: tuple[int, int] = (60, 98)
 
+    def __post_init__(self) -> None:
+        for name in ("mosaic", "reduction", "sharpening", "jpeg"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise ConfigError(f"{name} is {share}, and must be from 0 to 1")
+        for name in ("shot_gain", "chroma_blur"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high < math.inf:
+                raise ConfigError(f"{name} is {low}, {high}, and must rise, from above 0")
+        low, high = self.jpeg_quality
+        if not 1 <= low <= high <= 100:
+            raise ConfigError(f"jpeg_quality is {low}, {high}, and must rise, from 1 to 100")
+
     def sample(self, clean: Any, n: int = 50, seed: int | None = None) -> Any:
         """``n`` noisy versions of a picture, each from another camera and exposure.
 
         Args:
             clean: one picture: PIL image, array or tensor, as ``danet.NoiseGenerator`` takes it.
             n: how many versions.
-            seed: the same seed gives the same noise; None draws one.
+            seed: not negative; the same one gives the same noise; None draws one.
 
         Returns:
             An array or tensor with a leading axis of length ``n``; a list for a PIL image.
+            The values have the picture's type but are always 8-bit levels: floats are
+            multiples of 1/255.
 
         Raises:
             ImageError: ``clean`` is not a picture.
+            ConfigError: ``n`` is not positive, or the seed is negative.
         """
         return images.stack(list(self.stream(clean, n, seed)))
 
     def stream(self, clean: Any, n: int = 50, seed: int | None = None) -> Iterator[Any]:
-        """The versions that ``sample`` returns, one by one."""
+        """The versions that ``sample`` returns, one by one.
+
+        Raises:
+            ImageError: as ``sample``, at once.
+            ConfigError: as ``sample``, at once.
+        """
+        check_draws(n, seed)
         tensor, form = images.to_tensor(clean)
         pictures = tensor.detach().cpu().movedim(1, -1).numpy()
-        for child in np.random.SeedSequence(seed).spawn(n):
+
+        def version(child: np.random.SeedSequence) -> images.Picture:
             rng = np.random.default_rng(child)
             noisy = np.stack([self.add_noise(picture, rng) for picture in pictures])
-            yield images.from_tensor(tensor.new_tensor(noisy).movedim(-1, 1), form)
+            return images.from_tensor(tensor.new_tensor(noisy).movedim(-1, 1), form)
+
+        return (version(child) for child in np.random.SeedSequence(seed).spawn(n))
 
     def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
         """One noisy version of one picture, for use in data loaders.

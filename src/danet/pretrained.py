@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from danet.devices import usable_device
-from danet.errors import ConfigError
+from danet.errors import WeightsError
 from danet.images import ImageForm, Picture, from_tensor, stack, to_tensor
 from danet.networks import UNet
+from danet.sampling import check_draws
 from danet.tiling import check_tile, run_tiled
-from danet.weights import Kind, find, load_network, save_network
+from danet.weights import NETWORKS, Kind, find, load_network, save_network
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -61,6 +62,12 @@ class _Pretrained:
         tile: int | None = 1024,
     ) -> None:
         if isinstance(weights, nn.Module):
+            right = NETWORKS[self._kind]
+            if not isinstance(weights, right):
+                raise WeightsError(
+                    f"the network is a {type(weights).__name__}, and that of a "
+                    f"{type(self).__name__} must be a danet.networks.{right.__name__}"
+                )
             self.network = weights
         else:
             self.network = load_network(find(weights, self._kind), self._kind)
@@ -147,8 +154,8 @@ class Denoiser(_Pretrained):
     "Dual Adversarial Network: Toward Real-world Noise Removal and Noise Generation", ECCV 2020.
 
     Args:
-        weights: name of shipped weights, a path as for `from_pretrained`, or a network, which
-            is taken as it is.
+        weights: name of shipped weights, a path as for `from_pretrained`, or a network, a
+            `danet.networks.UNetDenoiser`, which is taken as it is.
         device: where to compute.  "auto" is CUDA, else MPS, else the CPU; a network that
             is given stays where it is.
         tile: pictures of more than tile x tile pixels are treated in tiles of that side, with
@@ -206,7 +213,7 @@ class NoiseGenerator(_Pretrained):
     "Dual Adversarial Network: Toward Real-world Noise Removal and Noise Generation", ECCV 2020.
 
     Args:
-        weights: as for `Denoiser`.
+        weights: as for `Denoiser`; a network is a `danet.networks.UNetGenerator`.
         device: as for `Denoiser`.
         tile: as for `Denoiser`.
 
@@ -289,10 +296,7 @@ class NoiseGenerator(_Pretrained):
         return cast("Iterator[_PictureT]", self._draw(*to_tensor(clean), n, seed))
 
     def _draw(self, clean: Tensor, form: ImageForm, n: int, seed: int | None) -> Iterator[Picture]:
-        if n < 1:
-            raise ConfigError(f"n is {n}, and must be at least 1")
-        if seed is not None and seed < 0:
-            raise ConfigError(f"seed is {seed}, and must not be negative")
+        check_draws(n, seed)
         entropy = np.random.SeedSequence(seed).entropy
 
         def noisy(sample: int) -> Picture:

@@ -19,11 +19,12 @@ from danet.errors import WeightsError
 from danet.files import atomic_write
 from danet.networks import UNet, UNetDenoiser, UNetGenerator
 
-__all__ = ["Kind", "find", "load_checkpoint", "load_network", "names", "save_network"]
+__all__ = ["NETWORKS", "Kind", "find", "load_checkpoint", "load_network", "names", "save_network"]
 
 Kind: TypeAlias = Literal["denoiser", "generator"]
 
-_NETWORKS: dict[Kind, type[UNetDenoiser] | type[UNetGenerator]] = {
+# The class of each network.
+NETWORKS: dict[Kind, type[UNetDenoiser] | type[UNetGenerator]] = {
     "denoiser": UNetDenoiser,
     "generator": UNetGenerator,
 }
@@ -149,7 +150,7 @@ def save_network(network: UNet, folder: str | os.PathLike[str], card: str) -> No
         >>> load_network(folder, "denoiser").width
         2
     """
-    kind = next((kind for kind, cls in _NETWORKS.items() if isinstance(network, cls)), None)
+    kind = next((kind for kind, cls in NETWORKS.items() if isinstance(network, cls)), None)
     if kind is None:
         raise WeightsError(f"a {type(network).__name__} is neither a denoiser nor a generator")
     config = {
@@ -216,7 +217,7 @@ def _build(kind: Kind, width: int, depth: int, tensors: Mapping[str, Any], sourc
             raise WeightsError(f"{source}: the {name} is {value}, and must be from 1 to {limit}")
     # Without storage: no weights are drawn, so the caller's random numbers stay as they are.
     with torch.device("meta"):
-        network = _NETWORKS[kind](width, depth)
+        network = NETWORKS[kind](width, depth)
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is not part of it" for name in tensors if name not in expected]
