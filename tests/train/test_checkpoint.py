@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from danet.errors import WeightsError
-from danet.train import TrainConfig, TrainState, train_step
-from danet.train.checkpoint import load_checkpoint, save_checkpoint
+from danet.train import OptimizerConfig, TrainConfig, TrainState, train_step
+from danet.train.checkpoint import resume, save_checkpoint
 
 
 def trained(config: TrainConfig) -> TrainState:
@@ -22,14 +22,14 @@ def test_everything_comes_back_bit_for_bit(config: TrainConfig, tmp_path: Path) 
     state = trained(config)
     save_checkpoint(state, tmp_path / "checkpoint.safetensors")
     other = TrainState.start(replace(config, seed=5))
-    load_checkpoint(other, tmp_path / "checkpoint.safetensors")
+    resume(other, tmp_path / "checkpoint.safetensors")
     assert other.update == 1
     for name, learner in state.learners().items():
         twin = other.learners()[name]
         assert learner.optimizer.state_dict()["state"], name
         for mine, its in (
             (learner.network.state_dict(), twin.network.state_dict()),
-            (learner.best.state_dict(), twin.best.state_dict()),
+            (learner.averaged.state_dict(), twin.averaged.state_dict()),
         ):
             assert all(torch.equal(mine[key], its[key]) for key in mine)
         for index, slots in learner.optimizer.state_dict()["state"].items():
@@ -38,15 +38,26 @@ def test_everything_comes_back_bit_for_bit(config: TrainConfig, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 4}, {"mode": "denoiser"}, {"depth": 4}, {"critic_width": 4}]
+    ("change", "fault"),
+    [
+        ({"width": 4}, r"denoiser/network/\S+ has the shape \(2, 3, 3, 3\), and must have \(4, "),
+        ({"depth": 6}, r"it lacks denoiser/network/\S+"),
+        ({"critic_width": 4}, r"discriminator/network/\S+ has the shape"),
+        ({"mode": "denoiser"}, r"it also holds discriminator/\S+"),
+        ({"depth": 4}, r"denoiser/\S+ has the shape"),
+        ({"optimizer": OptimizerConfig()}, r"it also holds denoiser/average/\S+"),
+    ],
 )
-def test_another_configuration_is_refused(
-    config: TrainConfig, tmp_path: Path, change: dict[str, object]
+def test_another_configuration_is_refused_in_one_line(
+    config: TrainConfig, tmp_path: Path, change: dict[str, object], fault: str
 ) -> None:
-    save_checkpoint(trained(config), tmp_path / "checkpoint.safetensors")
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(trained(config), path)
     other = TrainState.start(replace(config, **change))  # type: ignore[arg-type]
-    with pytest.raises(WeightsError, match="cannot resume"):
-        load_checkpoint(other, tmp_path / "checkpoint.safetensors")
+    with pytest.raises(WeightsError, match=f"cannot resume from {path}: {fault}") as refused:
+        resume(other, path)
+    assert len(str(refused.value).replace(str(path), "").splitlines()) == 1
+    assert len(str(refused.value).replace(str(path), "")) < 150
 
 
 def test_a_damaged_file_is_refused(config: TrainConfig, tmp_path: Path) -> None:
@@ -54,4 +65,4 @@ def test_a_damaged_file_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     save_checkpoint(trained(config), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="cannot resume"):
-        load_checkpoint(TrainState.start(config), path)
+        resume(TrainState.start(config), path)

@@ -28,8 +28,10 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
 def test_values_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PICTURES", "/pictures")
     text = 'output = "run"\nmode = "denoiser"\n[data]\nroot = "$PICTURES/x"\nstrength = [1, 2]\n'
+    text += 'clean = ["${PICTURES}y"]\n'
     config = read_config(write(tmp_path, text))
     assert config.data.root == Path("/pictures/x")
+    assert config.data.clean == (Path("/picturesy"),)
     assert config.data.strength == (1, 2)
     assert config.mode == "denoiser"
 
@@ -43,15 +45,92 @@ def test_values_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("updates = 0\n" + MINIMAL, "updates is 0"),
         ("extra_size = -1\n" + MINIMAL, "extra_size is -1"),
         ("patch_size = 100\n" + MINIMAL, "multiple of 16"),
+        ("patch_size = 96\n" + MINIMAL, "patch_size is 96, and must be 8, 16"),
+        ("patch_size = 4\ndepth = 1\n" + MINIMAL, "patch_size is 4, and must be 8, 16"),
         ('updates = "many"\n' + MINIMAL, "updates"),
         ('output = "run"\n', "data"),
         ("output =\n", "not TOML"),
-        (MINIMAL.replace("pairs", "$NOWHERE_SET/pairs"), "NOWHERE_SET is not set"),
+        ("data = 3\n", "data: "),
+        (MINIMAL.replace("pairs", "$NOWHERE_SET/pairs"), "variable NOWHERE_SET is not set"),
+        (MINIMAL.replace("pairs", "${NOWHERE_SET}"), "variable NOWHERE_SET is not set"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        read_config(write(tmp_path, text))
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=message) as refused:
+        read_config(path)
+    assert str(refused.value).startswith(str(path))
+    assert "Value error" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "values", "right"),
+    [
+        ("", "updates", [0], "at least 1"),
+        ("", "critic_updates", [0], "at least 1"),
+        ("", "batch_size", [0], "at least 1"),
+        ("", "patch_size", [0], "at least 1"),
+        ("", "critic_width", [0], "at least 1"),
+        ("", "checkpoint_every", [0], "at least 1"),
+        ("", "log_every", [0], "at least 1"),
+        ("", "width", [0, 1025], "from 1 to 1024"),
+        ("", "depth", [0, 13], "from 1 to 12"),
+        ("", "extra_size", [-1], "at least 0"),
+        ("", "seed", [-1], "at least 0"),
+        ("", "workers", [-1], "at least 0"),
+        ("data", "strengthened", [-0.1, 1.1, "nan"], "from 0 to 1"),
+        ("data", "strength", [[0.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
+        ("data", "scale", [[-1.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
+        ("data", "shrink", [0.9, "inf", "nan"], "finite and at least 1"),
+        ("loss", "alpha", [-0.1, 1.1, "nan"], "from 0 to 1"),
+        ("loss", "tau_denoiser", [-1.0, "inf", "nan"], "finite and at least 0"),
+        ("loss", "tau_generator", [-1.0, "inf", "nan"], "finite and at least 0"),
+        ("loss", "penalty", [-1.0, "inf", "nan"], "finite and at least 0"),
+        ("optimizer", "denoiser", [-1.0, "inf", "nan"], "finite and at least 0"),
+        ("optimizer", "generator", [-1.0], "finite and at least 0"),
+        ("optimizer", "discriminator", [-1.0], "finite and at least 0"),
+        ("optimizer", "warmup", [-1], "finite and at least 0"),
+        ("optimizer", "clip", [-1.0, "nan"], "finite and at least 0"),
+        ("optimizer", "average", [-0.1, 1.0, "nan"], "at least 0 and below 1"),
+    ],
+)
+def test_numbers_out_of_range_are_named(
+    tmp_path: Path, section: str, key: str, values: list[object], right: str
+) -> None:
+    for value in values:
+        setting = f"{key} = {value}\n"
+        text = MINIMAL if section else setting + MINIMAL
+        text += setting if section == "data" else f"[{section}]\n{setting}" if section else ""
+        path = write(tmp_path, text)
+        with pytest.raises(ConfigError) as refused:
+            read_config(path)
+        name = f"{section}.{key}" if section else key
+        message = str(refused.value)
+        assert message.startswith(f"{path}: {name} is "), message
+        assert f", and must be {right}" in message, message
+
+
+def test_the_ends_of_the_ranges_are_taken(tmp_path: Path) -> None:
+    text = "depth = 1\nseed = 0\nworkers = 0\nlog_every = 1\npatch_size = 8\n" + MINIMAL
+    text += "strengthened = 1\nscale = [1, 1]\nshrink = 1\n"
+    text += "[loss]\nalpha = 1\npenalty = 0\n[optimizer]\naverage = 0\ndenoiser = 0\n"
+    assert read_config(write(tmp_path, text)).data.scale == (1, 1)
+
+
+def test_without_a_critic_a_patch_can_have_any_multiple(tmp_path: Path) -> None:
+    text = 'patch_size = 96\nmode = "denoiser"\n' + MINIMAL
+    assert read_config(write(tmp_path, text)).patch_size == 96
+
+
+def test_comments_may_name_variables(tmp_path: Path) -> None:
+    assert read_config(write(tmp_path, "# $NOWHERE_SET\n" + MINIMAL)).data.root == Path("pairs")
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"output = '\xff'\n")
+    with pytest.raises(ConfigError, match=r"config\.toml is not TOML: .*utf-8"):
+        read_config(path)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from danet.networks import UNetDenoiser
 from danet.train import OptimizerConfig, TrainConfig, TrainState, train_step
-from danet.train.step import learning_rate_factor
+from danet.train.losses import critic_losses, denoiser_losses, generator_losses
+from danet.train.step import _Draws, _update_discriminator, learning_rate_factor
 
 
 def batch(seed: int, size: int = 2) -> tuple[Tensor, Tensor]:
@@ -18,6 +20,10 @@ def batch(seed: int, size: int = 2) -> tuple[Tensor, Tensor]:
 
 def weights(network: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten().clone() for p in network.parameters()])
+
+
+def gradients(network: nn.Module) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
 
 
 def test_every_network_learns_and_every_term_is_reported(config: TrainConfig) -> None:
@@ -33,9 +39,6 @@ def test_every_network_learns_and_every_term_is_reported(config: TrainConfig) ->
 
 def test_the_step_is_the_losses_of_the_paper_one_after_the_other(config: TrainConfig) -> None:
     """Against Algorithm 1 written out with plain optimisers, on the same random draws."""
-    from danet.train.losses import critic_losses, denoiser_losses, generator_losses
-    from danet.train.step import _Draws
-
     config = replace(config, optimizer=OptimizerConfig())
     state, twin = TrainState.start(config), TrainState.start(config)
     batches, extra = [batch(0), batch(1)], batch(2)
@@ -89,15 +92,40 @@ def test_the_denoiser_alone(config: TrainConfig) -> None:
 
 
 def test_the_critic_keeps_no_gradient_of_the_others(config: TrainConfig) -> None:
-    state = TrainState.start(config)
-    train_step(state, [batch(0)], None, config)
+    state, twin = TrainState.start(config), TrainState.start(config)
+    train_step(state, [batch(0)], batch(2), config)
+    _update_discriminator(twin, batch(0), _Draws(config.seed, 0), config.loss)
     assert state.discriminator
-    critic = [p.grad for p in state.discriminator.network.parameters() if p.grad is not None]
-    before = [gradient.clone() for gradient in critic]
-    denoiser_only = replace(config, mode="denoiser")
-    train_step(TrainState(state.denoiser, update=1), [batch(1)], None, denoiser_only)
-    assert all(torch.equal(a, b) for a, b in zip(before, critic, strict=True))
+    assert twin.discriminator
+    expected = gradients(twin.discriminator.network)
+    assert float(expected.norm()) > 0
+    torch.testing.assert_close(gradients(state.discriminator.network), expected)
     assert all(p.requires_grad for p in state.discriminator.network.parameters())
+
+
+def test_clipping_bounds_the_gradient(config: TrainConfig) -> None:
+    clip = 0.01
+    found = []
+    for rates in (OptimizerConfig(), OptimizerConfig(clip=clip)):
+        state = TrainState.start(config)
+        train_step(state, [batch(0)], None, replace(config, optimizer=rates))
+        named = state.learners().items()
+        found.append({name: gradients(learner.network) for name, learner in named})
+    whole, clipped = found
+    for name in ("denoiser", "generator"):
+        assert float(whole[name].norm()) > 2 * clip
+        torch.testing.assert_close(clipped[name], whole[name] * clip / whole[name].norm())
+    # The critic is held by its gradient penalty.
+    assert torch.equal(clipped["discriminator"], whole["discriminator"])
+
+
+def test_starting_leaves_the_callers_random_numbers_alone(config: TrainConfig) -> None:
+    before = torch.get_rng_state()
+    TrainState.start(config)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(config.seed)
+    expected = weights(UNetDenoiser(config.width, config.depth))
+    assert torch.equal(weights(TrainState.start(config).denoiser.network), expected)
 
 
 def test_the_seed_fixes_everything(config: TrainConfig) -> None:
@@ -118,7 +146,7 @@ def test_average_is_the_running_mean_of_the_weights(config: TrainConfig) -> None
         now = weights(state.denoiser.network)
         expected = now if expected is None else 0.9 * expected + 0.1 * now
     assert expected is not None
-    torch.testing.assert_close(weights(state.denoiser.best), expected)
+    torch.testing.assert_close(weights(state.denoiser.averaged), expected)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,11 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from danet.errors import WeightsError
+from danet.errors import WeightsError, one_line
 from danet.files import atomic_write
 from danet.train.step import TrainState
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["resume", "save_checkpoint"]
 
 
 def _tensors(state: TrainState) -> dict[str, Tensor]:
@@ -35,20 +36,32 @@ def save_checkpoint(state: TrainState, path: Path) -> None:
     """Write networks, optimisers, averages and the update reached; an older file stays until then.
 
     Random draws depend on seed and update alone, so no random state is kept.
+
+    Args:
+        state: what to save.
+        path: the ``.safetensors`` file; its folder is made if need be.
+
+    Raises:
+        DanetError: the file cannot be written.
     """
     with atomic_write(path) as temporary:
         tensors = {name: value.detach().contiguous() for name, value in _tensors(state).items()}
         temporary.write_bytes(save(tensors))
 
 
-def load_checkpoint(state: TrainState, path: Path) -> None:
-    """Bring ``state``, made by the same configuration, to where ``path`` was saved.
+def resume(state: TrainState, path: Path) -> None:
+    """Bring a run to where it was saved.
+
+    Args:
+        state: as ``TrainState.start`` made it of the same configuration; changed in place.
+        path: what ``save_checkpoint`` wrote.
 
     Raises:
         WeightsError: the file cannot be read or is of another configuration.
     """
     try:
         saved = load_file(path)
+        _check_shapes(saved, _tensors(state))
         state.update = int(saved.pop("update"))
         for name, learner in state.learners().items():
             learner.network.load_state_dict(_part(saved, f"{name}/network/"))
@@ -65,10 +78,24 @@ def load_checkpoint(state: TrainState, path: Path) -> None:
                 slots.setdefault(int(index), {})[slot] = laid
             groups = learner.optimizer.state_dict()["param_groups"]
             learner.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"cannot resume from {path}: {error}") from error
+    except (OSError, SafetensorError, IndexError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"cannot resume from {path}: {one_line(error)}") from error
     if saved:
         raise WeightsError(f"cannot resume from {path}: it also holds {sorted(saved)[0]}")
+
+
+def _check_shapes(saved: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Name the first tensor that does not fit; torch would list them all.
+
+    Raises:
+        ValueError: a tensor is missing or has another shape.
+    """
+    for name, value in expected.items():
+        if name not in saved:
+            raise ValueError(f"it lacks {name}")
+        shape, right = tuple(saved[name].shape), tuple(value.shape)
+        if shape != right:
+            raise ValueError(f"{name} has the shape {shape}, and must have {right}")
 
 
 def _part(saved: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

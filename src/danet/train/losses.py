@@ -1,8 +1,8 @@
 """The losses of the paper: of the discriminator, the denoiser and the generator.
 
-"Dual Adversarial Network" (ECCV 2020), equations 5 to 9, with the gradient penalty of
-WGAN-GP.  Each function returns every term that was computed, by name; ``"loss"`` is the one
-to minimise.
+"Dual Adversarial Network" (ECCV 2020), with the gradient penalty of WGAN-GP.  x is a clean
+patch, y its noisy one, z the latent noise, and every mean is over the batch or, for an absolute
+value, over all values.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ def gradient_penalty(
     fake: tuple[Tensor, Tensor],
     mix: Tensor,
 ) -> Tensor:
-    """Mean over the batch of (norm of the critic's gradient - 1)^2 between real and fake pairs.
+    """How far the critic's slope is from 1 between real and fake pairs.
+
+    ``mean (|grad D(mix * real + (1 - mix) * fake)| - 1)^2``, the norm over all six channels.
 
     Args:
-        discriminator: the critic D.
+        discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``.
         real: clean and noisy, each N x 3 x H x W.
         fake: a pair of the same shapes.
         mix: N x 1 x 1 x 1 in [0, 1], the share of ``real`` in the point between.
+
+    Returns:
+        The penalty, without axes.
     """
     points = [(mix * a + (1 - mix) * b).requires_grad_() for a, b in zip(real, fake, strict=True)]
     score = discriminator(points[0], points[1]).sum()
@@ -49,14 +54,24 @@ def critic_losses(
 ) -> dict[str, Tensor]:
     """What the discriminator minimises on one batch.
 
+    ``alpha (mean D(x, G(x, z)) - mean D(x, y) + lambda P_G)
+    + (1 - alpha) (mean D(R(y), y) - mean D(x, y) + lambda P_R)``, where P_G and P_R are the
+    gradient penalties between (x, y) and the fakes of G and of R.
+
     Args:
-        discriminator: the critic D.
+        discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``.
         real: clean x and noisy y, each N x 3 x H x W.
-        denoised: R(y), without gradient.
-        generated: G(x, z), without gradient.
-        mixes: of the gradient penalties, for the denoiser's and the generator's fakes.
+        denoised: R(y), N x 3 x H x W, without gradient.
+        generated: G(x, z), N x 3 x H x W, without gradient.
+        mixes: of the gradient penalties, for the denoiser's and the generator's fakes, each
+            N x 1 x 1 x 1 in [0, 1].
         alpha: weight of the generator's part; the denoiser's has 1 - alpha.
         penalty: weight lambda of the gradient penalties.
+
+    Returns:
+        Numbers without axes: ``"loss"``, to be minimised; the differences ``"denoiser"`` and
+        ``"generator"``; and lambda times the penalties, ``"denoiser_penalty"`` and
+        ``"generator_penalty"``.
     """
     clean, noisy = real
     truth = discriminator(clean, noisy).mean()
@@ -88,14 +103,21 @@ def denoiser_losses(
 ) -> dict[str, Tensor]:
     """What the denoiser minimises on one batch.
 
+    ``-(1 - alpha) mean D(R(y), y) + tau1 mean |R(y) - x|``
+
     Args:
-        discriminator: the critic D; None leaves the absolute error alone, as with tau1 = inf.
+        discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``; None
+            leaves the absolute error alone, as with tau1 = inf.
         clean: x, N x 3 x H x W.
-        noisy: y.
-        denoised: R(y).
+        noisy: y, N x 3 x H x W.
+        denoised: R(y), N x 3 x H x W.
         judged: how many pairs, from the first, the critic judges; all by default.
         alpha: weight of the generator's part in the critic.
         tau: weight tau1 of the absolute error.
+
+    Returns:
+        Numbers without axes: ``"loss"``, to be minimised; the mean absolute ``"error"``,
+        without its weight; and, if there is a critic, the ``"adversarial"`` term.
     """
     error = (denoised - clean).abs().mean()
     if discriminator is None:
@@ -115,13 +137,20 @@ def generator_losses(
 ) -> dict[str, Tensor]:
     """What the generator minimises on one batch.
 
+    ``-alpha mean D(x, G(x, z)) + tau2 mean |F(G(x, z) - x) - F(y - x)|``, where F smooths by
+    ``danet.filters.TAPS_5``.
+
     Args:
-        discriminator: the critic D.
+        discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``.
         clean: x, N x 3 x H x W.
-        noisy: y.
-        generated: G(x, z).
+        noisy: y, N x 3 x H x W.
+        generated: G(x, z), N x 3 x H x W.
         alpha: weight of the generator's part in the critic.
         tau: weight tau2 of the difference of the smoothed noise.
+
+    Returns:
+        Numbers without axes: ``"loss"``, to be minimised; the ``"adversarial"`` term; and
+        ``"mean_match"``, the difference of the smoothed noise without its weight.
     """
     adversarial = -alpha * discriminator(clean, generated).mean()
     difference = smooth(generated - clean, TAPS_5) - smooth(noisy - clean, TAPS_5)

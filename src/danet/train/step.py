@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -52,8 +52,8 @@ class Learner(Generic[_NetworkT]):
             self.average.module.load_state_dict(weights)
 
     @property
-    def best(self) -> _NetworkT:
-        """The averaged network where there is one."""
+    def averaged(self) -> _NetworkT:
+        """The network with the averaged weights; the network itself where no average is kept."""
         return self.network if self.average is None else cast(_NetworkT, self.average.module)
 
 
@@ -68,8 +68,12 @@ class TrainState:
 
     @classmethod
     def start(cls, config: TrainConfig, device: torch.device | str = "cpu") -> TrainState:
-        """Random networks, the same for the same seed."""
-        torch.manual_seed(config.seed)
+        """Begin a run with random networks, the same for the same seed.
+
+        Args:
+            config: the run.
+            device: where the networks shall lie.
+        """
         shape, rates = (config.width, config.depth), config.optimizer
         average = rates.average
 
@@ -85,11 +89,16 @@ class TrainState:
                 AveragedModel(network, multi_avg_fn=ema) if average else None,
             )
 
-        state = cls(learner(UNetDenoiser(*shape), rates.denoiser, (0.9, 0.999), average))
-        if config.mode == "joint":
-            critic = Discriminator(config.critic_width, config.patch_size)
-            state.generator = learner(UNetGenerator(*shape), rates.generator, (0.5, 0.9), average)
-            state.discriminator = learner(critic, rates.discriminator, (0.5, 0.9), 0.0)
+        # The weights are drawn on the CPU; the caller's random numbers stay as they are.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(config.seed)
+            denoiser = UNetDenoiser(*shape)
+            state = cls(learner(denoiser, rates.denoiser, (0.9, 0.999), average))
+            if config.mode == "joint":
+                critic, betas = Discriminator(config.critic_width, config.patch_size), (0.5, 0.9)
+                generator = UNetGenerator(*shape)
+                state.generator = learner(generator, rates.generator, betas, average)
+                state.discriminator = learner(critic, rates.discriminator, betas, 0.0)
         return state
 
     def learners(self) -> dict[str, Learner[Any]]:
@@ -112,14 +121,13 @@ def learning_rate_factor(config: TrainConfig, update: int) -> float:
 
 
 @contextmanager
-def _frozen(learner: Learner[Any] | None) -> Iterator[None]:
+def _frozen(learner: Learner[Any]) -> Iterator[None]:
     """Gradients pass through the network, but none are computed for its weights."""
-    network = learner.network if learner else nn.Identity()
-    network.requires_grad_(False)
+    learner.network.requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        learner.network.requires_grad_(True)
 
 
 class _Draws:
@@ -165,7 +173,7 @@ def _update_denoiser(
     if extra is not None:
         clean, noisy = torch.cat([clean, extra[0]]), torch.cat([noisy, extra[1]])
     critic = state.discriminator
-    with _frozen(critic):
+    with _frozen(critic) if critic else nullcontext():
         losses = denoiser_losses(
             critic.network if critic else None,
             clean,

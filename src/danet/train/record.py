@@ -1,0 +1,102 @@
+"""What a run writes beside its weights: the configuration and the log."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import danet
+from danet.devices import hardware
+from danet.errors import ConfigError
+from danet.files import atomic_write
+from danet.train.config import TrainConfig
+
+__all__ = ["check_same_run", "trim_log", "write_config"]
+
+# What may change when a run is resumed.
+_FREE = ("updates", "device", "workers", "checkpoint_every", "log_every", "output")
+
+
+def write_config(config: TrainConfig, path: Path, *, pairs: int, device: torch.device) -> None:
+    """Write the configuration of a run and what it ran on, as JSON.
+
+    Args:
+        config: the run.
+        path: the file; its folder is made if need be.
+        pairs: how many pairs it was trained on.
+        device: where.
+
+    Raises:
+        DanetError: the file cannot be written.
+    """
+    record = {
+        "config": asdict(config),
+        "pairs": pairs,
+        "hardware": hardware(device),
+        "versions": {"danet": danet.__version__, "torch": torch.__version__},
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(_as_json(record), encoding="utf-8")
+
+
+def check_same_run(config: TrainConfig, path: Path) -> None:
+    """Refuse to resume a run with other settings than it was begun with.
+
+    Args:
+        config: the settings now.
+        path: what ``write_config`` wrote; where it cannot be read, nothing is compared.
+
+    Raises:
+        ConfigError: a setting differs that changes the result.
+    """
+    try:
+        begun = _flat(json.loads(path.read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for name, value in _flat(json.loads(_as_json(asdict(config)))).items():
+        if name not in _FREE and begun.get(name, value) != value:
+            raise ConfigError(
+                f"{name} is {value}, but the run in {path.parent} was begun with {begun[name]}; "
+                "a new run needs another output"
+            )
+
+
+def trim_log(path: Path, update: int) -> None:
+    """Drop the lines of the updates after ``update``, which will be done again.
+
+    Raises:
+        DanetError: the file cannot be written.
+    """
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        with atomic_write(path) as temporary:
+            kept = "".join(line for line in lines if _update_of(line) <= update)
+            temporary.write_text(kept, encoding="utf-8")
+
+
+def _update_of(line: str) -> float:
+    try:
+        return int(json.loads(line)["update"])
+    except ValueError:  # half a line, of a run that was killed
+        return math.inf
+
+
+def _as_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=1, default=str) + "\n"
+
+
+def _flat(value: object, name: str = "") -> dict[str, object]:
+    """Nested settings by their dotted names."""
+    if not isinstance(value, dict):
+        return {name: value}
+    prefix = f"{name}." if name else ""
+    return {
+        full: entry
+        for key, inner in value.items()
+        for full, entry in _flat(inner, f"{prefix}{key}").items()
+    }

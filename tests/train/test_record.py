@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import danet
+from danet.errors import ConfigError
+from danet.train import OptimizerConfig, TrainConfig
+from danet.train.record import check_same_run, trim_log, write_config
+
+
+@pytest.fixture
+def written(config: TrainConfig, tmp_path: Path) -> Path:
+    path = tmp_path / "run" / "config.json"
+    write_config(config, path, pairs=3, device=torch.device("cpu"))
+    return path
+
+
+def test_what_is_written(config: TrainConfig, written: Path) -> None:
+    record = json.loads(written.read_text())
+    assert record["config"]["seed"] == config.seed
+    assert record["config"]["data"]["root"] == str(config.data.root)
+    assert record["pairs"] == 3
+    assert record["versions"]["danet"] == danet.__version__
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"updates": 9},
+        {"device": "auto"},
+        {"workers": 1},
+        {"checkpoint_every": 7},
+        {"log_every": 7},
+        {"output": Path("elsewhere")},
+    ],
+)
+def test_what_may_change(config: TrainConfig, written: Path, change: dict[str, object]) -> None:
+    check_same_run(config, written)
+    check_same_run(replace(config, **change), written)  # type: ignore[arg-type]
+
+
+def test_what_may_not(config: TrainConfig, written: Path) -> None:
+    with pytest.raises(ConfigError, match=r"seed is 5, but the run in \S+ was begun with 1"):
+        check_same_run(replace(config, seed=5), written)
+    other = replace(config, data=replace(config.data, scale=(0.5, 1.5)))
+    with pytest.raises(ConfigError, match=r"data\.scale is \[0\.5, 1\.5\]"):
+        check_same_run(other, written)
+    with pytest.raises(ConfigError, match=r"optimizer\.schedule is constant"):
+        check_same_run(replace(config, optimizer=OptimizerConfig()), written)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"config": 3}'])
+def test_nothing_to_compare_with(config: TrainConfig, tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    check_same_run(config, tmp_path / "config.json")
+
+
+def test_the_log_ends_where_the_checkpoint_is(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    trim_log(log, 5)
+    assert not log.exists()
+    lines = [json.dumps({"update": update, "loss": 0.5}) + "\n" for update in (2, 4, 6)]
+    log.write_text("".join([*lines, '{"update": 8, "lo']))
+    trim_log(log, 5)
+    assert log.read_text() == "".join(lines[:2])
