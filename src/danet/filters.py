@@ -1,4 +1,4 @@
-"""The two small smoothing filters of the paper, shared by its losses and its metric."""
+"""Small smoothing filters; those of 5 and 7 taps are the paper's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["TAPS_5", "TAPS_7", "smooth"]
+__all__ = ["TAPS_3", "TAPS_5", "TAPS_7", "smooth"]
 
+TAPS_3 = (1 / 4, 2 / 4, 1 / 4)
 TAPS_5 = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 TAPS_7 = (1 / 32, 3.5 / 32, 7 / 32, 9 / 32, 7 / 32, 3.5 / 32, 1 / 32)
 
@@ -18,7 +19,7 @@ def smooth(images: Tensor, taps: Sequence[float]) -> Tensor:
 
     Args:
         images: N x C x H x W, H and W larger than half the number of taps.
-        taps: an odd number of weights, ``TAPS_5`` or ``TAPS_7``.
+        taps: an odd number of weights, such as ``TAPS_5``.
 
     Returns:
         A tensor of the same shape.

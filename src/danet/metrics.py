@@ -178,5 +178,5 @@ def _skimage_metrics() -> Any:
     try:
         from skimage import metrics
     except ImportError as error:
-        raise DanetError("this measure needs: pip install 'danet[metrics]'") from error
+        raise DanetError("this measure needs scikit-image: pip install scikit-image") from error
     return metrics

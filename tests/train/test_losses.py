@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from danet.train.losses import (
     critic_losses,
     denoiser_losses,
     generator_losses,
+    generator_start_losses,
     gradient_penalty,
 )
 
@@ -137,3 +139,18 @@ def test_alpha_weighs_the_two_games() -> None:
         return float(losses["loss"].detach())
 
     assert loss(0.25) == pytest.approx(0.25 * loss(1) + 0.75 * loss(0), rel=1e-4)
+
+
+def test_the_generator_starts_towards_noise_of_the_real_strength() -> None:
+    source = torch.Generator().manual_seed(0)
+    clean = torch.full((1, 3, 128, 128), 0.5)
+    deviation = torch.linspace(0.01, 0.05, 128)  # from left to right
+    noisy = clean + deviation * torch.randn(clean.shape, generator=source)
+    latent = torch.randn(1, 1, 128, 128, generator=source)
+    # The loss of G(x, z) = x is the mean size of what G should add to x.
+    loss = generator_start_losses(clean, noisy, clean, latent)["loss"]
+    assert float(loss) == pytest.approx(0.03 * (2 / torch.pi) ** 0.5, rel=0.05)
+    # Adding the latent, smoothed, at the mean strength leaves what the strength varies by.
+    pattern = F.conv2d(latent, torch.tensor([[[[1, 2, 1], [2, 4, 2], [1, 2, 1]]]]) / 6, padding=1)
+    closer = generator_start_losses(clean, noisy, clean + 0.03 * pattern, latent)["loss"]
+    assert float(closer) < 0.5 * float(loss)

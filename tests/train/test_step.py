@@ -163,3 +163,17 @@ def test_learning_rates(config: TrainConfig, update: int, schedule: str, factor:
     rates = OptimizerConfig(schedule=schedule, warmup=10)  # type: ignore[arg-type]
     config = replace(config, updates=100, optimizer=rates)
     assert learning_rate_factor(config, update) == pytest.approx(factor)
+
+
+def test_at_the_start_the_generator_learns_alone(config: TrainConfig) -> None:
+    config = replace(config, generator_start=1)
+    state = TrainState.start(config)
+    before = {name: weights(learner.network) for name, learner in state.learners().items()}
+    first = train_step(state, [batch(0), batch(1)], batch(2), config)
+    changed = {
+        name: not torch.equal(before[name], weights(learner.network))
+        for name, learner in state.learners().items()
+    }
+    assert first.keys() == {"generator/loss"}
+    assert changed == {"denoiser": False, "generator": True, "discriminator": False}
+    assert "discriminator/loss" in train_step(state, [batch(0), batch(1)], batch(2), config)

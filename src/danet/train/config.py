@@ -153,6 +153,8 @@ class TrainConfig:
             start from instead of random weights.  Where it holds no generator, that is random.
         updates: of the denoiser and the generator.
         critic_updates: of the discriminator before each of those.
+        generator_start: updates at the start of joint training in which the generator learns
+            alone and without the critic, to make noise of the right local variance.
         batch_size: pairs from the camera in a batch.
         extra_size: pairs that the denoiser sees besides: made by the camera model, or
             real with their noise scaled.
@@ -179,6 +181,7 @@ class TrainConfig:
     init_from: str | None = None
     updates: int = 350_000
     critic_updates: int = 3
+    generator_start: int = 0
     batch_size: int = 16
     extra_size: int = 0
     patch_size: int = 128
@@ -198,7 +201,7 @@ class TrainConfig:
         rules = {"width": _WIDTH, "depth": _DEPTH}
         rules |= dict.fromkeys(("updates", "critic_updates", "batch_size", "patch_size"), _COUNT)
         rules |= dict.fromkeys(("critic_width", "checkpoint_every", "log_every"), _COUNT)
-        rules |= dict.fromkeys(("extra_size", "seed", "workers"), _COUNT_OR_NONE)
+        rules |= dict.fromkeys(("extra_size", "generator_start", "seed", "workers"), _COUNT_OR_NONE)
         _check(self, "", rules)
         multiple = 2 ** (self.depth - 1)
         if self.patch_size % multiple:

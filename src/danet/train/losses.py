@@ -10,10 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from danet.filters import TAPS_5, smooth
+from danet.filters import TAPS_3, TAPS_5, TAPS_7, smooth
 from danet.networks import Discriminator
 
-__all__ = ["critic_losses", "denoiser_losses", "generator_losses", "gradient_penalty"]
+__all__ = [
+    "critic_losses",
+    "denoiser_losses",
+    "generator_losses",
+    "generator_start_losses",
+    "gradient_penalty",
+]
 
 
 def gradient_penalty(
@@ -160,3 +166,27 @@ def generator_losses(
         "adversarial": adversarial,
         "mean_match": mean_match,
     }
+
+
+def generator_start_losses(
+    clean: Tensor, noisy: Tensor, generated: Tensor, latent: Tensor
+) -> dict[str, Tensor]:
+    """What the generator minimises before it meets the critic; not in the paper.
+
+    ``mean |(G(x, z) - x) - sqrt(V(y - x)) s(z)|``, V the local variance of the noise in 7 x 7
+    pixels, s(z) the latent smoothed over 3 x 3 pixels and brought to variance 1: z becomes
+    grey noise, somewhat coarse, as strong at each place as real noise is there.
+
+    Args:
+        clean: x, N x 3 x H x W.
+        noisy: y, N x 3 x H x W.
+        generated: G(x, z), N x 3 x H x W.
+        latent: z, N x 1 x H x W.
+
+    Returns:
+        A number without axes, ``"loss"``.
+    """
+    deviation = smooth((noisy - clean).square(), TAPS_7).sqrt()
+    # Smoothing white noise takes its deviation down to the filter's norm.
+    pattern = smooth(latent, TAPS_3) / sum(tap**2 for tap in TAPS_3)
+    return {"loss": (generated - clean - deviation * pattern).abs().mean()}

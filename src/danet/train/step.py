@@ -14,7 +14,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
 from danet.train.config import LossConfig, TrainConfig
-from danet.train.losses import critic_losses, denoiser_losses, generator_losses
+from danet.train.losses import (
+    critic_losses,
+    denoiser_losses,
+    generator_losses,
+    generator_start_losses,
+)
 
 __all__ = ["Learner", "Pairs", "TrainState", "learning_rate_factor", "train_step"]
 
@@ -205,10 +210,24 @@ def _update_generator(
     return losses
 
 
+def _start_generator(
+    state: TrainState, batches: Sequence[Pairs], draws: _Draws, config: TrainConfig
+) -> Losses:
+    assert state.generator
+    clean, noisy = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    latent = draws.latent(clean)
+    generated = state.generator.network(clean, latent)
+    losses = generator_start_losses(clean, noisy, generated, latent)
+    state.generator.descend(losses["loss"], config.optimizer.clip)
+    return losses
+
+
 def train_step(
     state: TrainState, batches: Sequence[Pairs], extra: Pairs | None, config: TrainConfig
 ) -> dict[str, float]:
     """One update of R and G, after one of D for each batch: the body of Algorithm 1.
+
+    In the first ``config.generator_start`` updates of joint training, G alone learns.
 
     Args:
         state: changed in place.
@@ -227,12 +246,15 @@ def train_step(
 
     draws = _Draws(config.seed, state.update)
     report: dict[str, Losses] = {}
-    if state.generator:
-        for batch in batches:
-            report["discriminator"] = _update_discriminator(state, batch, draws, config.loss)
-    report["denoiser"] = _update_denoiser(state, batches[-1], extra, config)
-    if state.generator:
-        report["generator"] = _update_generator(state, batches[-1], draws, config)
+    if state.generator and state.update < config.generator_start:
+        report["generator"] = _start_generator(state, batches, draws, config)
+    else:
+        if state.generator:
+            for batch in batches:
+                report["discriminator"] = _update_discriminator(state, batch, draws, config.loss)
+        report["denoiser"] = _update_denoiser(state, batches[-1], extra, config)
+        if state.generator:
+            report["generator"] = _update_generator(state, batches[-1], draws, config)
     state.update += 1
     return {
         f"{network}/{term}": float(value.detach())
