@@ -1,0 +1,174 @@
+"""Bring trained networks into the package as the weights "photo", measured and with their card.
+
+    DANET_DATA=... python benchmarks/release.py --limits docs/recipes/photo-limits.md
+        runs/photo-1-denoiser runs/photo-2-joint
+
+The runs are those of docs/recipes, in their order; the model is the last one's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from shipped_weights import add_data_argument, measure_all
+
+from danet import weights
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "src" / "danet" / "weights_data" / "photo"
+KINDS: tuple[weights.Kind, ...] = ("denoiser", "generator")
+
+CARD = """\
+---
+library_name: danet
+pipeline_tag: image-to-image
+license: other
+license_name: LicenseRef-danet-weights
+tags: [image-denoising, noise-generation]
+---
+
+# photo: a denoiser and a noise generator for photographs
+
+The networks of "Dual Adversarial Network: Toward Real-world Noise Removal and Noise
+Generation" (ECCV 2020): UNets of width 32 and depth 5, trained by this library from random
+weights.  `Denoiser()` and `NoiseGenerator()` load them.
+
+## Licence
+
+For **non-commercial use only**: the PolyU pictures, which they were trained on, are for
+non-commercial use.  Kodak's pictures are free of restrictions.
+
+## Data
+
+- PolyU real-world noisy images (Xu et al., 2018): the training scenes of a split by scene, {pairs}
+  pairs of pictures: 72 crops of 512 px, and tiles of 256 px from 18 whole frames.  Only those
+  tiles are taken where the noise correlates with the clean picture's gradient by at most 0.12
+  and the means differ by at most one grey level.
+- Clean pictures, to which `danet.noise.CameraPipeline` adds noise: the clean sides of those pairs
+  and of the training scenes' whole frames, and the 24 pictures of Kodak.
+- Never trained on: PolyU's other scenes, nam25, RNI15.
+
+## Training
+
+{training}
+
+The recipes are in docs/recipes of the source.  Weights are running averages, stored in half
+precision.
+
+## Measured
+
+`python benchmarks/shipped_weights.py`, on {hardware}; AKLD with {fakes} fakes.
+
+{measured}
+
+{worse}
+
+## Limits
+
+{limits}
+
+## Files
+
+{files}
+"""
+
+
+def install(model: Path) -> None:
+    """Copy the networks into the package in half precision."""
+    for kind in KINDS:
+        network = weights.load_network(model / kind, kind).half()
+        weights.save_network(
+            network, SHIPPED / kind, "The card of both networks is in the folder above."
+        )
+
+
+def training_table(runs: list[Path]) -> str:
+    """A table of the runs, from their own records."""
+    lines = [
+        "| run | networks | updates | batch | patch | seed | hours | hardware |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        described = json.loads((run / "config.json").read_text())
+        config = described["config"]
+        seconds = [json.loads(line)["seconds"] for line in (run / "log.jsonl").open()]
+        # The clock starts anew when a run is resumed.
+        ends = [a for a, b in zip(seconds, [*seconds[1:], 0], strict=True) if b < a]
+        joint = config["mode"] == "joint"
+        networks = "R, G and D" if joint else "R alone, absolute error"
+        lines.append(
+            f"| {run.name} | {networks} | {config['updates']} | {config['batch_size']} real + "
+            f"{config['extra_size']} made or strengthened | {config['patch_size']} px | "
+            f"{config['seed']} | {sum(ends) / 3600:.1f} | {described['hardware']} |"
+        )
+    return "\n".join(lines)
+
+
+def measured_table(result: dict[str, Any]) -> str:
+    """PSNR, SSIM and AKLD as a table."""
+    lines = ["| | noisy: PSNR, SSIM | denoised: PSNR, SSIM | smallest gain |", "|---|---|---|---|"]
+    for name, key in (("PolyU, val crops", "polyu_val_crops"), ("nam25", "nam25")):
+        part = result[key]
+        before, after = (
+            f"{part[side]['psnr']:.2f} dB, {part[side]['ssim']:.4f}"
+            for side in ("noisy", "denoised")
+        )
+        lines.append(f"| {name} | {before} | {after} | {part['smallest_gain_db']:.2f} dB |")
+    noise = result["generation"]
+    lines += [
+        "",
+        "| AKLD on PolyU's val crops | |",
+        "|---|---|",
+        f"| the generator | {noise['akld']:.3f} |",
+        f"| Gaussian noise of the pair's own standard deviation | {noise['akld_gaussian']:.3f} |",
+    ]
+    return "\n".join(lines)
+
+
+def between_marks(path: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page."""
+    page = path.read_text(encoding="utf-8")
+    head, rest = page.split("<!-- measured -->\n")
+    tail = rest.split("<!-- /measured -->\n")[1]
+    path.write_text(
+        f"{head}<!-- measured -->\n{text}\n<!-- /measured -->\n{tail}", encoding="utf-8"
+    )
+
+
+def main() -> None:
+    """Install, measure, write the card and README's table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--limits", type=Path, required=True, help="Markdown, for the card")
+    add_data_argument(parser)
+    options = parser.parse_args()
+    install(options.runs[-1] / "model")
+    result = measure_all("photo", options.data)
+    table = measured_table(result)
+    worse = sum(result[key]["pictures_made_worse"] for key in ("polyu_val_crops", "nam25"))
+    files = [
+        f"- `{kind}/model.safetensors`: {path.stat().st_size} bytes, SHA-256 "
+        f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`"
+        for kind in KINDS
+        if (path := SHIPPED / kind / "model.safetensors").exists()
+    ]
+    card = CARD.format(
+        pairs=json.loads((options.runs[-1] / "config.json").read_text())["pairs"],
+        training=training_table(options.runs),
+        hardware=result["hardware"],
+        fakes=result["generation"]["fakes"],
+        measured=table,
+        worse=f"Pictures of these sets that denoising makes worse, by PSNR: {worse or 'none'}.",
+        limits=options.limits.read_text(encoding="utf-8").strip(),
+        files="\n".join(files),
+    )
+    (SHIPPED / "README.md").write_text(card, encoding="utf-8")
+    between_marks(ROOT / "README.md", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The weights that ship with the package."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from skimage import data as pictures
+
+import danet
+from danet import data, metrics, weights
+from danet.noise import CameraPipeline
+
+KINDS: tuple[weights.Kind, ...] = ("denoiser", "generator")
+
+
+def picture(name: str) -> NDArray[np.uint8]:
+    made: NDArray[np.uint8] = getattr(pictures, name)()
+    return made
+
+
+@pytest.fixture(scope="module")
+def card() -> str:
+    folder = weights.find("photo", "denoiser").parent
+    return (folder / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> danet.Denoiser:
+    return danet.Denoiser()
+
+
+@pytest.fixture(scope="module")
+def generator() -> danet.NoiseGenerator:
+    return danet.NoiseGenerator()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_those_of_the_card(kind: weights.Kind, card: str) -> None:
+    path = weights.find("photo", kind) / "model.safetensors"
+    assert path.stat().st_size <= 19_000_000
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card
+    assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}
+
+
+def test_the_card_says_what_must_be_known(card: str) -> None:
+    for word in ("non-commercial", "PolyU", "Kodak", "seed", "hours", "AKLD", "nam25", "Gaussian"):
+        assert word in card
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+@pytest.mark.parametrize("gain", [1e-3, 5e-3])
+def test_noise_goes_and_the_picture_stays(denoiser: danet.Denoiser, name: str, gain: float) -> None:
+    clean = picture(name)[40:296, 100:356]
+    camera = CameraPipeline(shot_gain=(gain, gain), reduction=0, jpeg=0)
+    noisy = camera.sample(clean, n=1, seed=1)[0]
+    assert metrics.psnr(clean, denoiser(noisy)) > metrics.psnr(clean, noisy) + 3
+
+
+def test_a_clean_picture_is_hardly_changed(denoiser: danet.Denoiser) -> None:
+    clean = picture("astronaut")[:256, :256]
+    assert metrics.psnr(clean, denoiser(clean)) > 36
+
+
+def test_noise_is_made_of_the_right_strength(generator: danet.NoiseGenerator) -> None:
+    clean = picture("astronaut")[:128, 128:256]
+    first, second = generator.sample(clean, n=2, seed=0).astype(float)
+    # Twice the variance: what the two have in common is not noise.
+    deviation = np.std(first - second) / 2**0.5
+    assert 1 < deviation < 12
+
+
+def pairs(data_root: Path, name: str) -> list[Any]:
+    if name == "nam25":
+        return data.folder_pairs(data_root / "nam25")
+    return data.polyu_pairs(data_root / "polyu", "val")
+
+
+@pytest.mark.parametrize("name", ["nam25", "polyu"])
+def test_real_photographs(denoiser: danet.Denoiser, data_root: Path, name: str) -> None:
+    part = np.s_[128:384, 128:384]
+    for pair in pairs(data_root, name)[::8]:
+        clean, noisy = (side[part] for side in data.read_pair(pair))
+        assert metrics.psnr(clean, denoiser(noisy)) > metrics.psnr(clean, noisy), pair.noisy.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nam25", "polyu"])
+def test_the_card_has_the_figures_of_these_files(
+    denoiser: danet.Denoiser, data_root: Path, card: str, name: str
+) -> None:
+    scores = []
+    for pair in pairs(data_root, name):
+        clean, noisy = data.read_pair(pair)
+        scores.append((metrics.psnr(clean, noisy), metrics.psnr(clean, denoiser(noisy))))
+    before, after = np.mean(scores, axis=0)
+    assert f"{before:.2f} dB" in card
+    assert f"{after:.2f} dB" in card
+
+
+def test_generated_noise_is_closer_than_gaussian(
+    generator: danet.NoiseGenerator, data_root: Path
+) -> None:
+    scores = []
+    for pair in pairs(data_root, "polyu")[::7]:
+        clean, noisy = (side[128:384, 128:384] / 255.0 for side in data.read_pair(pair))
+        noise = np.random.default_rng(0).normal(0, (noisy - clean).std(), clean.shape)
+        scores.append(
+            (
+                metrics.akld(clean, noisy, generator.stream(clean, n=1, seed=0)),
+                metrics.akld(clean, noisy, [clean + noise]),
+            )
+        )
+    ours, gaussian = np.mean(scores, axis=0)
+    assert ours < gaussian
