@@ -108,8 +108,9 @@ def test_generated_noise_is_closer_than_gaussian(
     generator: danet.NoiseGenerator, data_root: Path
 ) -> None:
     scores = []
-    for pair in pairs(data_root, "polyu")[::7]:
-        clean, noisy = (side[128:384, 128:384] / 255.0 for side in data.read_pair(pair))
+    # Small pieces of all: how far each of the two is off differs much from scene to scene.
+    for pair in pairs(data_root, "polyu"):
+        clean, noisy = (side[192:320, 192:320] / 255.0 for side in data.read_pair(pair))
         noise = np.random.default_rng(0).normal(0, (noisy - clean).std(), clean.shape)
         scores.append(
             (
