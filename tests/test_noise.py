@@ -66,6 +66,19 @@ def test_mosaic_and_reduction_make_noise_coarser(clean: NDArray[np.float32]) -> 
     assert coarseness(reduced, 4) > coarseness(mosaicked, 4) + 0.1
 
 
+def test_only_strong_noise_is_coarse_in_colour() -> None:
+    grey = np.full((64, 64, 3), 0.5, dtype=np.float32)
+    camera = CameraPipeline(reduction=1, jpeg=0, sharpening=0)
+    strength, coarseness = [], []
+    for noise in camera.sample(grey, n=90, seed=0) - grey:
+        colour = noise[..., 0] - noise[..., 1]
+        strength.append(noise.std())
+        coarseness.append((colour[:, 4:] * colour[:, :-4]).mean() / colour.var())
+    ranked = np.array(coarseness)[np.argsort(strength)]
+    assert ranked[:30].max() < 0.2
+    assert ranked[60:].max() > 0.5
+
+
 def test_results_are_8_bit_pictures(clean: NDArray[np.float32]) -> None:
     for seed in range(12):
         levels = CameraPipeline().add_noise(clean, np.random.default_rng(seed)) * 255

@@ -109,8 +109,9 @@ class CameraPipeline:
     the photosites; demosaicing, white balance, the colour matrix, the tone curve and gamma
     bring the noise to the picture's colours.  As all that is linear up to the tone curve,
     only the noise is demosaiced and the picture keeps its detail.  In-camera noise
-    reduction, which leaves coarse noise, coarser in colour than in brightness, and sharpening
-    then act on the noise; rounding to 8 bits and JPEG on the picture.
+    reduction, which leaves coarse noise, coarser in colour than in brightness and the coarser
+    the higher the gain, and sharpening then act on the noise; rounding to 8 bits and JPEG on
+    the picture.
 
     After "Unprocessing images for learned raw denoising" (Brooks et al., CVPR 2019, section
     3), whose distributions of gain, read noise, white balance and colour matrices it takes,
@@ -122,7 +123,8 @@ class CameraPipeline:
         mosaic: share of pictures that come through a Bayer mosaic.
         reduction: share with in-camera noise reduction.
         chroma_blur: smallest and largest standard deviation, in pixels, of that reduction's
-            blur of the colour differences; the blur of the brightness is at most a third.
+            blur of the colour differences; the largest is for the highest gain alone, and
+            the blur of the brightness is at most a third.
         sharpening: share that is sharpened.
         jpeg: share that is saved as JPEG.
         jpeg_quality: its lowest and highest quality, on Pillow's scale.
@@ -205,10 +207,10 @@ class CameraPipeline:
         Returns:
             H x W x 3, float32 in [0, 1], a multiple of 1/255.
         """
-        noisy = self._develop(clean, rng)
-        residual: Array = noisy - clean
+        shot = _between(rng, *self.shot_gain)
+        residual = self._develop(clean, shot, rng) - clean
         if rng.random() < self.reduction:
-            residual = self._reduce(residual, rng)
+            residual = self._reduce(residual, shot, rng)
         if rng.random() < self.sharpening:
             amount = rng.uniform(0.2, 1.5)
             blurred = ndimage.gaussian_filter(residual, (1.0, 1.0, 0), mode="mirror")
@@ -219,7 +221,7 @@ class CameraPipeline:
             noisy = _jpeg(noisy, quality, subsampling=int(rng.choice([0, 2])))
         return noisy.astype(np.float32)
 
-    def _develop(self, clean: Array, rng: np.random.Generator) -> Array:
+    def _develop(self, clean: Array, shot: float, rng: np.random.Generator) -> Array:
         """The picture after noise in the raw file and a plain development, not yet clipped."""
         curved = rng.random() < 0.5
         linear = _to_linear(_inverse_tone_curve(clean) if curved else clean)
@@ -230,7 +232,6 @@ class CameraPipeline:
         to_rgb = (camera_to_rgb * gains).astype(np.float32)
         raw = np.clip(linear @ np.linalg.inv(to_rgb).T.astype(np.float32), 0, 1)
 
-        shot = _between(rng, *self.shot_gain)
         read = float(np.exp(2.18 * np.log(shot) + 1.2 + rng.normal(0, 0.26)))
         deviation = np.sqrt(raw * shot + read)
         noise: Array = deviation * rng.standard_normal(raw.shape, dtype=np.float32)
@@ -252,9 +253,12 @@ class CameraPipeline:
         balanced: NDArray[np.float64] = matrix / matrix.sum(axis=1, keepdims=True)
         return balanced
 
-    def _reduce(self, residual: Array, rng: np.random.Generator) -> Array:
+    def _reduce(self, residual: Array, shot: float, rng: np.random.Generator) -> Array:
         """Noise as in-camera reduction leaves it: coarse, and as strong as before or weaker."""
-        chroma = _between(rng, *self.chroma_blur)
+        # Mild noise that is coarse in colour cannot be told from pale colours of the picture.
+        (low, high), (fine, coarse) = self.shot_gain, self.chroma_blur
+        height = math.log(shot / low) / math.log(high / low) if low < high else 1.0
+        chroma = _between(rng, fine, fine * (coarse / fine) ** height)
         luma = rng.uniform(0, min(chroma, 4.0) / 3)
         parts = residual @ _RGB_TO_YCC.T
         blurred = np.stack(
