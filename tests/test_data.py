@@ -219,6 +219,22 @@ def test_noised_patches(pairs: list[tuple[Pixels, Pixels]]) -> None:
         assert not torch.equal(*patch)
 
 
+def test_exposure_and_saturation(pairs: list[tuple[Pixels, Pixels]]) -> None:
+    def colours(patches: data.NoisedPatches) -> tuple[float, float]:
+        clean = torch.stack([patches[i][0] for i in range(10)])
+        return float(clean.mean()), float(clean.std(dim=1).mean())
+
+    def make(**ranges: tuple[float, float]) -> data.NoisedPatches:
+        return data.NoisedPatches([pairs[0][0]], 32, 0, CameraPipeline().add_noise, **ranges)  # type: ignore[arg-type]
+
+    brightness, colour = colours(make())
+    assert colours(make(exposure=(0.5, 0.5))) == pytest.approx((brightness / 2, colour / 2))
+    assert colours(make(saturation=(0.5, 0.5))) == pytest.approx((brightness, colour / 2))
+    assert colours(make(saturation=(1.5, 1.5)))[1] > 1.2 * colour
+    varied = make(exposure=(0.2, 1.0))
+    assert np.ptp([float(varied[i][0].mean()) for i in range(10)]) > 0.2
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on fewer cores
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_the_seed_fixes_batches_whatever_the_workers(

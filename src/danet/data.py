@@ -296,6 +296,8 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
             ``CameraPipeline().add_noise``.
         shrink: largest factor by which a picture is made smaller first, which leaves it
             sharper and cleaner; drawn uniformly from 1.
+        exposure: range of factors on its values, at most 1, drawn uniformly.
+        saturation: range of factors on its colours' distance from grey, drawn uniformly.
     """
 
     def __init__(
@@ -306,9 +308,12 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
         add_noise: AddNoise,
         *,
         shrink: float = 1.0,
+        exposure: tuple[float, float] = (1.0, 1.0),
+        saturation: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self.pictures, self.size, self.seed = pictures, size, seed
         self.add_noise, self.shrink = add_noise, shrink
+        self.exposure, self.saturation = exposure, saturation
         setting = f"a patch size of {size} with a shrink of {shrink}"
         self.areas = _areas(pictures, round(size * shrink), setting)
 
@@ -319,7 +324,9 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
         picture = self.pictures[which][window]
         if source != self.size:
             picture = _resize(picture, self.size)
-        clean = picture.astype(np.float32) / 255
+        clean = picture.astype(np.float32) / 255 * np.float32(rng.uniform(*self.exposure))
+        more = np.float32(rng.uniform(*self.saturation) - 1)
+        clean = np.clip(clean + more * (clean - clean.mean(axis=-1, keepdims=True)), 0, 1)
         return _finish(rng, clean, self.add_noise(clean, rng))
 
 

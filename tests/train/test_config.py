@@ -82,6 +82,8 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("data", "strength", [[0.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
         ("data", "scale", [[-1.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
         ("data", "shrink", [0.9, "inf", "nan"], "finite and at least 1"),
+        ("data", "exposure", [[0.0, 1.0], [0.5, 1.1], [0.9, 0.5]], "two numbers above 0 and at"),
+        ("data", "saturation", [[0.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
         ("loss", "alpha", [-0.1, 1.1, "nan"], "from 0 to 1"),
         ("loss", "tau_denoiser", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("loss", "tau_generator", [-1.0, "inf", "nan"], "finite and at least 0"),

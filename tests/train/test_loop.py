@@ -285,6 +285,8 @@ def test_the_pictures_of_polyu(
         strength=(0.5, 2.0),
         scale=(0.8, 1.5),
         shrink=1.5,
+        exposure=(0.4, 0.9),
+        saturation=(0.5, 1.2),
     )
     real, extra = loop._datasets(replace(config, data=source))
     assert isinstance(extra, data.Mixture)
@@ -309,6 +311,7 @@ def test_the_pictures_of_polyu(
     assert list(extra.shares) == [0.25, 0.75]
     assert (real.strength, real.scale) == ((1, 1), (1, 1))
     assert (scaled.strength, scaled.scale, noised.shrink) == ((0.5, 2.0), (0.8, 1.5), 1.5)
+    assert (noised.exposure, noised.saturation) == ((0.4, 0.9), (0.5, 1.2))
     assert len({real.seed, scaled.seed, noised.seed, extra.seed}) == 4
 
 

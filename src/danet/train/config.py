@@ -37,6 +37,10 @@ _RANGE = _Rule(
     "two finite numbers above 0, the second not below the first",
     lambda value: 0 < value[0] <= value[1] < math.inf,
 )
+_DIMMING = _Rule(
+    "two numbers above 0 and at most 1, the second not below the first",
+    lambda value: 0 < value[0] <= value[1] <= 1,
+)
 # Weights beyond these are refused by danet.weights.
 _WIDTH = _Rule("from 1 to 1024", lambda value: 1 <= value <= 1024)
 _DEPTH = _Rule("from 1 to 12", lambda value: 1 <= value <= 12)
@@ -64,6 +68,8 @@ class DataConfig:
         strength: range of that scaling, the smaller first, above 0.
         scale: range of the factor by which such pairs are resized, likewise.
         shrink: largest factor by which clean pictures are made smaller, at least 1.
+        exposure: range of factors on their values, the smaller first, above 0 and at most 1.
+        saturation: range of factors on their colours' distance from grey, likewise, any size.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -77,10 +83,17 @@ class DataConfig:
     strength: tuple[float, float] = (0.5, 3.0)
     scale: tuple[float, float] = (0.7, 1.8)
     shrink: float = 2.0
+    exposure: tuple[float, float] = (0.3, 1.0)
+    saturation: tuple[float, float] = (0.3, 1.5)
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        rules = {"strengthened": _SHARE, "strength": _RANGE, "scale": _RANGE, "shrink": _FACTOR}
+        rules = {
+            "strengthened": _SHARE,
+            "shrink": _FACTOR,
+            "exposure": _DIMMING,
+            **dict.fromkeys(("strength", "scale", "saturation"), _RANGE),
+        }
         _check(self, "data.", rules)
 
 
@@ -154,7 +167,7 @@ class TrainConfig:
         updates: of the denoiser and the generator.
         critic_updates: of the discriminator before each of those.
         generator_start: updates at the start of joint training in which the generator learns
-            alone and without the critic, to make noise of the right local variance.
+            to make noise of the right local variance, while the critic learns what is real.
         batch_size: pairs from the camera in a batch.
         extra_size: pairs that the denoiser sees besides: made by the camera model, or
             real with their noise scaled.

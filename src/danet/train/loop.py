@@ -236,7 +236,17 @@ def _datasets(config: TrainConfig) -> tuple[data.PairPatches, Patches | None]:
     if source.strengthened < 1:
         clean = [picture for picture, _ in pairs] + list(_clean(source))
         add_noise = CameraPipeline().add_noise
-        parts.append(data.NoisedPatches(clean, size, seed + 2, add_noise, shrink=source.shrink))
+        parts.append(
+            data.NoisedPatches(
+                clean,
+                size,
+                seed + 2,
+                add_noise,
+                shrink=source.shrink,
+                exposure=source.exposure,
+                saturation=source.saturation,
+            )
+        )
         shares.append(1 - source.strengthened)
     return real, data.Mixture(parts, shares, seed + 3)
 
