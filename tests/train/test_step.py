@@ -165,15 +165,17 @@ def test_learning_rates(config: TrainConfig, update: int, schedule: str, factor:
     assert learning_rate_factor(config, update) == pytest.approx(factor)
 
 
-def test_at_the_start_the_generator_learns_alone(config: TrainConfig) -> None:
+def test_at_the_start_the_generator_does_not_follow_the_critic(config: TrainConfig) -> None:
     config = replace(config, generator_start=1)
-    state = TrainState.start(config)
-    before = {name: weights(learner.network) for name, learner in state.learners().items()}
-    first = train_step(state, [batch(0), batch(1)], batch(2), config)
-    changed = {
-        name: not torch.equal(before[name], weights(learner.network))
-        for name, learner in state.learners().items()
-    }
-    assert first.keys() == {"generator/loss"}
-    assert changed == {"denoiser": False, "generator": True, "discriminator": False}
-    assert "discriminator/loss" in train_step(state, [batch(0), batch(1)], batch(2), config)
+    state, twin = TrainState.start(config), TrainState.start(config)
+    assert twin.discriminator
+    with torch.no_grad():
+        twin.discriminator.network.output.weight.neg_()
+    batches = [batch(0), batch(1)]
+    first = train_step(state, batches, batch(2), config)
+    train_step(twin, batches, batch(2), config)
+    assert {"discriminator/loss", "denoiser/loss", "generator/loss"} <= first.keys()
+    assert "generator/adversarial" not in first
+    assert state.generator and twin.generator
+    assert torch.equal(weights(state.generator.network), weights(twin.generator.network))
+    assert "generator/adversarial" in train_step(state, batches, batch(2), config)

@@ -7,6 +7,8 @@ value, over all values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,9 @@ __all__ = [
     "generator_start_losses",
     "gradient_penalty",
 ]
+
+# Down and to the right, for red, green and blue: far enough apart to be different noise.
+_SHIFTS = ((0, 6), (5, -3), (-5, -3))
 
 
 def gradient_penalty(
@@ -171,11 +176,12 @@ def generator_losses(
 def generator_start_losses(
     clean: Tensor, noisy: Tensor, generated: Tensor, latent: Tensor
 ) -> dict[str, Tensor]:
-    """What the generator minimises before it meets the critic; not in the paper.
+    """What the generator minimises before the critic guides it; not in the paper.
 
     ``mean |(G(x, z) - x) - sqrt(V(y - x)) s(z)|``, V the local variance of the noise in 7 x 7
-    pixels, s(z) the latent smoothed over 3 x 3 pixels and brought to variance 1: z becomes
-    grey noise, somewhat coarse, as strong at each place as real noise is there.
+    pixels.  s(z) has variance 1, is somewhat coarse, and has a correlation of 0.6 between the
+    channels: the latent smoothed over 3 x 3 pixels, plus, for each channel, what the latent
+    smoothed over 7 x 7 pixels is a few pixels away.
 
     Args:
         clean: x, N x 3 x H x W.
@@ -187,6 +193,12 @@ def generator_start_losses(
         A number without axes, ``"loss"``.
     """
     deviation = smooth((noisy - clean).square(), TAPS_7).sqrt()
-    # Smoothing white noise takes its deviation down to the filter's norm.
-    pattern = smooth(latent, TAPS_3) / sum(tap**2 for tap in TAPS_3)
+    shared, own = (_unit_noise(latent, taps) for taps in (TAPS_3, TAPS_7))
+    coloured = torch.cat([own.roll(shift, dims=(2, 3)) for shift in _SHIFTS], dim=1)
+    pattern = 0.6**0.5 * shared + 0.4**0.5 * coloured
     return {"loss": (generated - clean - deviation * pattern).abs().mean()}
+
+
+def _unit_noise(latent: Tensor, taps: Sequence[float]) -> Tensor:
+    # Smoothing white noise takes its deviation down to the filter's norm.
+    return smooth(latent, taps) / sum(tap**2 for tap in taps)

@@ -227,7 +227,8 @@ def train_step(
 ) -> dict[str, float]:
     """One update of R and G, after one of D for each batch: the body of Algorithm 1.
 
-    In the first ``config.generator_start`` updates of joint training, G alone learns.
+    In the first ``config.generator_start`` updates of joint training, G learns towards noise of
+    the real strength instead of from D, which by then knows real noise.
 
     Args:
         state: changed in place.
@@ -246,15 +247,14 @@ def train_step(
 
     draws = _Draws(config.seed, state.update)
     report: dict[str, Losses] = {}
+    if state.generator:
+        for batch in batches:
+            report["discriminator"] = _update_discriminator(state, batch, draws, config.loss)
+    report["denoiser"] = _update_denoiser(state, batches[-1], extra, config)
     if state.generator and state.update < config.generator_start:
         report["generator"] = _start_generator(state, batches, draws, config)
-    else:
-        if state.generator:
-            for batch in batches:
-                report["discriminator"] = _update_discriminator(state, batch, draws, config.loss)
-        report["denoiser"] = _update_denoiser(state, batches[-1], extra, config)
-        if state.generator:
-            report["generator"] = _update_generator(state, batches[-1], draws, config)
+    elif state.generator:
+        report["generator"] = _update_generator(state, batches[-1], draws, config)
     state.update += 1
     return {
         f"{network}/{term}": float(value.detach())
