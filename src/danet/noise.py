@@ -208,14 +208,14 @@ class CameraPipeline:
             H x W x 3, float32 in [0, 1], a multiple of 1/255.
         """
         shot = _between(rng, *self.shot_gain)
-        residual = self._develop(clean, shot, rng) - clean
+        residual: Array = self._develop(clean, shot, rng) - clean
         if rng.random() < self.reduction:
             residual = self._reduce(residual, shot, rng)
         if rng.random() < self.sharpening:
             amount = rng.uniform(0.2, 1.5)
             blurred = ndimage.gaussian_filter(residual, (1.0, 1.0, 0), mode="mirror")
             residual = residual + amount * (residual - blurred)
-        noisy = np.rint(np.clip(clean + residual, 0, 1) * 255) / np.float32(255)
+        noisy: Array = np.rint(np.clip(clean + residual, 0, 1) * 255) / np.float32(255)
         if rng.random() < self.jpeg:
             quality = int(rng.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
             noisy = _jpeg(noisy, quality, subsampling=int(rng.choice([0, 2])))

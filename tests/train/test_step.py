@@ -62,8 +62,9 @@ def test_the_step_is_the_losses_of_the_paper_one_after_the_other(config: TrainCo
 
     for update in range(2):
         draws = _Draws(config.seed, update)
-        for clean, noisy in batches:
-            denoised, generated = r(noisy), g(clean, draws.latent(clean))
+        latents = draws.latent(torch.cat([clean for clean, _ in batches])).split(2)
+        for (clean, noisy), latent in zip(batches, latents, strict=True):
+            denoised, generated = r(noisy), g(clean, latent)
             mixes = draws.mix(clean), draws.mix(clean)
             losses = critic_losses(
                 d,
@@ -94,7 +95,7 @@ def test_the_denoiser_alone(config: TrainConfig) -> None:
 def test_the_critic_keeps_no_gradient_of_the_others(config: TrainConfig) -> None:
     state, twin = TrainState.start(config), TrainState.start(config)
     train_step(state, [batch(0)], batch(2), config)
-    _update_discriminator(twin, batch(0), _Draws(config.seed, 0), config.loss)
+    _update_discriminator(twin, [batch(0)], _Draws(config.seed, 0), config.loss)
     assert state.discriminator
     assert twin.discriminator
     expected = gradients(twin.discriminator.network)

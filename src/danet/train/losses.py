@@ -33,24 +33,24 @@ def gradient_penalty(
     fake: tuple[Tensor, Tensor],
     mix: Tensor,
 ) -> Tensor:
-    """How far the critic's slope is from 1 between real and fake pairs.
+    """How far the critic's slope is from 1 between each real pair and its fake.
 
-    ``mean (|grad D(mix * real + (1 - mix) * fake)| - 1)^2``, the norm over all six channels.
+    ``(|grad D(mix * real + (1 - mix) * fake)| - 1)^2``, the norm over all six channels.
 
     Args:
         discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``.
         real: clean and noisy, each N x 3 x H x W.
-        fake: a pair of the same shapes.
+        fake: N fake pairs of the same shapes.
         mix: N x 1 x 1 x 1 in [0, 1], the share of ``real`` in the point between.
 
     Returns:
-        The penalty, without axes.
+        N penalties.
     """
     points = [(mix * a + (1 - mix) * b).requires_grad_() for a, b in zip(real, fake, strict=True)]
     score = discriminator(points[0], points[1]).sum()
     gradients = torch.cat(torch.autograd.grad(score, points, create_graph=True), dim=1)
     norm = (gradients.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
-    return (norm - 1).square().mean()
+    return (norm - 1).square()
 
 
 def critic_losses(
@@ -85,13 +85,14 @@ def critic_losses(
         ``"generator_penalty"``.
     """
     clean, noisy = real
-    truth = discriminator(clean, noisy).mean()
-    denoiser = discriminator(denoised, noisy).mean() - truth
-    generator = discriminator(clean, generated).mean() - truth
-    denoiser_penalty = penalty * gradient_penalty(discriminator, real, (denoised, noisy), mixes[0])
-    generator_penalty = penalty * gradient_penalty(
-        discriminator, real, (clean, generated), mixes[1]
-    )
+    # The critic treats each pair by itself, so that pairs of every kind go through it at once.
+    fakes = torch.cat([denoised, clean]), torch.cat([noisy, generated])
+    scores = discriminator(torch.cat([clean, fakes[0]]), torch.cat([noisy, fakes[1]]))
+    truth, on_denoised, on_generated = scores.chunk(3)
+    twice = torch.cat([clean, clean]), torch.cat([noisy, noisy])
+    penalties = penalty * gradient_penalty(discriminator, twice, fakes, torch.cat(mixes))
+    denoiser, generator = (on_denoised - truth).mean(), (on_generated - truth).mean()
+    denoiser_penalty, generator_penalty = (part.mean() for part in penalties.chunk(2))
     loss = alpha * (generator + generator_penalty) + (1 - alpha) * (denoiser + denoiser_penalty)
     return {
         "loss": loss,

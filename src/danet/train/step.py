@@ -151,23 +151,26 @@ class _Draws:
 
 
 def _update_discriminator(
-    state: TrainState, batch: Pairs, draws: _Draws, config: LossConfig
+    state: TrainState, batches: Sequence[Pairs], draws: _Draws, config: LossConfig
 ) -> Losses:
     assert state.discriminator and state.generator
-    clean, noisy = batch
+    clean, noisy = (torch.cat(parts) for parts in zip(*batches, strict=True))
     with torch.no_grad():
         denoised = state.denoiser.network(noisy)
         generated = state.generator.network(clean, draws.latent(clean))
-    losses = critic_losses(
-        state.discriminator.network,
-        batch,
-        denoised,
-        generated,
-        (draws.mix(clean), draws.mix(clean)),
-        alpha=config.alpha,
-        penalty=config.penalty,
-    )
-    state.discriminator.descend(losses["loss"])
+    sizes = [len(x) for x, _ in batches]
+    fakes = zip(denoised.split(sizes), generated.split(sizes), strict=True)
+    for batch, (restored, made) in zip(batches, fakes, strict=True):
+        losses = critic_losses(
+            state.discriminator.network,
+            batch,
+            restored,
+            made,
+            (draws.mix(restored), draws.mix(restored)),
+            alpha=config.alpha,
+            penalty=config.penalty,
+        )
+        state.discriminator.descend(losses["loss"])
     return losses
 
 
@@ -248,8 +251,7 @@ def train_step(
     draws = _Draws(config.seed, state.update)
     report: dict[str, Losses] = {}
     if state.generator:
-        for batch in batches:
-            report["discriminator"] = _update_discriminator(state, batch, draws, config.loss)
+        report["discriminator"] = _update_discriminator(state, batches, draws, config.loss)
     report["denoiser"] = _update_denoiser(state, batches[-1], extra, config)
     if state.generator and state.update < config.generator_start:
         report["generator"] = _start_generator(state, batches, draws, config)
