@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from danet.errors import ConfigError
-from danet.train import read_config
+from danet.train import RECIPES, make_config, read_config
 
 MINIMAL = 'output = "run"\n[data]\nroot = "pairs"\n'
 
@@ -39,8 +39,6 @@ def test_values_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (MINIMAL + "frams = true\n", "data.frams"),
-        ("updats = 3\n" + MINIMAL, "updats"),
         ('mode = "solo"\n' + MINIMAL, "mode"),
         ("updates = 0\n" + MINIMAL, "updates is 0"),
         ("extra_size = -1\n" + MINIMAL, "extra_size is -1"),
@@ -93,6 +91,9 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("optimizer", "discriminator", [-1.0], "finite and at least 0"),
         ("optimizer", "warmup", [-1], "finite and at least 0"),
         ("optimizer", "clip", [-1.0, "nan"], "finite and at least 0"),
+        ("optimizer", "epoch", [0], "at least 1"),
+        ("", "accumulate", [0], "at least 1"),
+        ("data", "weights", [[0.0], [-1.0]], "finite numbers above 0"),
         ("optimizer", "average", [-0.1, 1.0, "nan"], "at least 0 and below 1"),
     ],
 )
@@ -146,3 +147,49 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_the_recipes_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DANET_DATA", "pictures")
     read_config(path)
+
+
+def test_a_recipe_is_changed_by_the_file_and_that_by_the_command(tmp_path: Path) -> None:
+    path = write(tmp_path, 'recipe = "danet-plus"\n' + MINIMAL + '[fakes]\ngenerator = "photo"\n')
+    config = read_config(path, ["optimizer.denoiser=1e-3", "data.clean=['more']", "device=cpu"])
+    assert (config.mode, config.batch_size, config.loss.reduction) == ("denoiser", 32, "sum")
+    assert (config.real_size, config.more_size) == (26, 6)
+    assert config.optimizer.denoiser == 1e-3
+    assert config.optimizer.schedule == "program-plus"
+    assert config.data.clean == (Path("more"),)
+    assert config.device == "cpu"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_a_configuration(name: str) -> None:
+    roots = ["a", "b", "c"] if name.startswith("g") and "danet" in name else "a"
+    own = {"fakes": {"generator": "photo"}} if name.endswith("-plus") else {}
+    config = make_config(name, output="run", data={"root": roots}, **own)
+    assert config.updates == 70 * config.optimizer.epoch
+    assert config.networks
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "message"),
+    [
+        (
+            'recipe = "danetplus"\n' + MINIMAL,
+            (),
+            "no recipe .* mean 'danet-plus'",
+        ),
+        ("updats = 3\n" + MINIMAL, (), "updats: there is no such setting; did you mean 'updates'?"),
+        (MINIMAL + "frams = true\n", (), "data.frams: .* did you mean 'frames'?"),
+        (MINIMAL, ["loss.tau=3"], "loss.tau: there is no such setting; there are alpha, penalty"),
+        (MINIMAL, ["updates"], "'updates' is no setting"),
+        (MINIMAL, ["fakes.generator=photo"], 'fakes need mode = "denoiser"'),
+        (MINIMAL, ["accumulate=3"], "accumulate is 3, which does not divide the 16 pairs"),
+        (MINIMAL, ["data.weights=[1, 2]"], "data.weights has 2 numbers, and must have one for"),
+        (MINIMAL, ["data.root=[]"], "data.root is empty"),
+        (MINIMAL, ["optimizer.clip=much"], "optimizer.clip"),
+    ],
+)
+def test_mistakes_are_named_with_what_would_be_right(
+    tmp_path: Path, text: str, changes: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_config(write(tmp_path, text), changes)

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -16,12 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import danet
-from danet import data
 from danet.cli import main
 from danet.errors import ConfigError, DanetError, DataError, WeightsError
 from danet.networks import UNetDenoiser, UNetGenerator
 from danet.train import (
-    DataConfig,
+    FakesConfig,
     OptimizerConfig,
     TrainConfig,
     TrainState,
@@ -29,6 +32,7 @@ from danet.train import (
     train,
     train_step,
 )
+from danet.train.config import Mode
 
 
 def logged(config: TrainConfig) -> list[int]:
@@ -45,6 +49,7 @@ def started(config: TrainConfig, source: Path) -> tuple[UNetDenoiser, UNetGenera
     """The networks of a joint run that starts from ``source`` with random ones of another seed."""
     state = TrainState.start(config)
     loop._load_initial(state, str(source))
+    assert state.denoiser
     assert state.generator
     return state.denoiser.averaged, state.generator.averaged
 
@@ -59,32 +64,118 @@ def test_a_run_leaves_a_model_that_loads(config: TrainConfig) -> None:
     assert json.loads((config.output / "config.json").read_text())["pairs"] == 3
 
 
-@pytest.mark.parametrize("mode", ["joint", "denoiser"])
+def variants(config: TrainConfig, weights: Path) -> dict[str, TrainConfig]:
+    """A short run of every mode, and of DANet+."""
+    fakes = FakesConfig(str(weights), ratio=1.0)
+    rates = replace(config.optimizer, clip="adaptive", epoch=1)
+    plus = replace(config, mode="denoiser", extra_size=0, fakes=fakes, optimizer=rates)
+    modes = {mode: replace(config, mode=mode) for mode in get_args(Mode)}
+    return {**modes, "danet-plus": plus}
+
+
+VARIANTS = (*get_args(Mode), "danet-plus")
+
+
+def same_checkpoints(first: TrainConfig, second: TrainConfig) -> bool:
+    one, other = (load_file(c.output / "checkpoint.safetensors") for c in (first, second))
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_resumed_equals_uninterrupted(
-    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+    config: TrainConfig,
+    tiny_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variant: str,
 ) -> None:
-    config = replace(config, mode=mode)  # type: ignore[arg-type]
+    config = variants(config, tiny_weights)[variant]
     whole = replace(config, output=tmp_path / "whole")
     train(whole)
 
     step = train_step
     done: list[int] = []
 
-    def interrupted(*arguments: object) -> dict[str, float]:
+    def interrupted(*arguments: Any) -> dict[str, float]:
         if len(done) == 3:  # one update after the checkpoint
-            raise KeyboardInterrupt
+            raise RuntimeError("as if the power failed")
         done.append(1)
-        return step(*arguments)  # type: ignore[arg-type]
+        return step(*arguments)
 
     monkeypatch.setattr(loop, "train_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="power"):
         train(config)
     monkeypatch.undo()
     train(config)
-    first, second = (load_file(c.output / "checkpoint.safetensors") for c in (whole, config))
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert same_checkpoints(whole, config)
     assert logged(config) == logged(whole) == [1, 2, 3, 4]
+
+
+KILLED = """
+import os, pickle, signal, sys
+from danet.train import loop
+config = pickle.loads(bytes.fromhex(sys.stdin.read()))
+step, done = loop.train_step, []
+def killed(*arguments):
+    if len(done) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(1)
+    return step(*arguments)
+loop.train_step = killed
+loop.train(config)
+"""
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "joint",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS if name != "joint"),
+    ],
+)
+def test_killed_and_resumed_equals_uninterrupted(
+    config: TrainConfig, tiny_weights: Path, tmp_path: Path, variant: str
+) -> None:
+    config = variants(config, tiny_weights)[variant]
+    whole = replace(config, output=tmp_path / "whole")
+    train(whole)
+    text = pickle.dumps(config).hex()
+    child = subprocess.run([sys.executable, "-c", KILLED], input=text, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL
+    train(config)
+    assert same_checkpoints(whole, config)
+
+
+@pytest.mark.parametrize(
+    ("number", "ending"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_saves_and_ends(
+    config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    ending: type[BaseException],
+) -> None:
+    config = replace(config, checkpoint_every=100)
+    whole = replace(config, output=tmp_path / "whole")
+    train(whole)
+    step = train_step
+    handler = signal.getsignal(number)
+
+    def signalled(state: TrainState, *arguments: Any) -> dict[str, float]:
+        losses = step(state, *arguments)
+        if state.update == 2:
+            signal.raise_signal(number)
+        return losses
+
+    monkeypatch.setattr(loop, "train_step", signalled)
+    with pytest.raises(ending):
+        train(config)
+    monkeypatch.undo()
+    assert signal.getsignal(number) is handler
+    assert int(load_file(config.output / "checkpoint.safetensors")["update"]) == 2
+    train(config)
+    assert same_checkpoints(whole, config)
 
 
 def test_other_settings_are_refused_before_anything_is_written(config: TrainConfig) -> None:
@@ -215,106 +306,6 @@ def test_pictures_smaller_than_a_patch(config: TrainConfig) -> None:
         train(replace(config, patch_size=64))
 
 
-@pytest.mark.parametrize("strengthened", [0.0, 1.0])
-def test_a_part_that_is_never_drawn_asks_nothing(config: TrainConfig, strengthened: float) -> None:
-    """Each part has a size that the pictures of 48 pixels lack for the other."""
-    wide = replace(config.data, scale=(0.5, 1.0), shrink=1.0)
-    large = replace(config.data, scale=(1.0, 1.0), shrink=2.0)
-    used, other = (wide, large) if strengthened == 0 else (large, wide)
-    _, extra = loop._datasets(
-        replace(config, data=replace(used, strengthened=strengthened, clean=()))
-    )
-    assert isinstance(extra, data.Mixture)
-    assert len(extra.parts) == 1
-    with pytest.raises(DataError, match="48 pixels"):
-        loop._datasets(replace(config, data=replace(other, strengthened=strengthened)))
-
-
-def texture(seed: int, height: int, width: int) -> data.Pixels:
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(40, 200, (height // 4, width // 4, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def with_noise(clean: data.Pixels) -> data.Pixels:
-    noise = np.random.default_rng(9).normal(0, 4, clean.shape)
-    return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
-
-
-@pytest.fixture
-def polyu(tmp_path: Path) -> dict[str, data.Pixels]:
-    """PolyU in small: two crops, a frame with one tile of two aligned, and a clean picture more."""
-    crops = [texture(seed, 64, 64) for seed in range(2)]
-    frame = texture(2, 256, 512)
-    shifted = np.concatenate([frame[:, :256], np.roll(frame, 1, axis=1)[:, 256:]], axis=1)
-    pictures = {
-        "crops/a_1_mean": crops[0],
-        "crops/a_1_real": with_noise(crops[0]),
-        "crops/b_1_mean": crops[1],
-        "crops/b_1_real": with_noise(crops[1]),
-        "full/a_mean": frame,
-        "full/a_Real": with_noise(shifted),
-        "full/c_mean": texture(3, 80, 96),
-    }
-    for name, picture in pictures.items():
-        path = tmp_path / "polyu" / f"{name}.JPG"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path, format="PNG")  # which keeps every value
-    split = {
-        "crops": {"train": ["a_1_real.JPG"], "val": ["b_1_real.JPG"]},
-        "full": {"train": ["a_Real.JPG"], "val": []},
-        "clean_only": {"train": ["c_mean.JPG"], "val": []},
-    }
-    (tmp_path / "polyu" / "split.json").write_text(json.dumps(split))
-    return pictures
-
-
-@pytest.mark.parametrize("frames", [True, False])
-def test_the_pictures_of_polyu(
-    config: TrainConfig, polyu: dict[str, data.Pixels], tmp_path: Path, frames: bool
-) -> None:
-    more = texture(4, 64, 72)
-    (tmp_path / "more").mkdir()
-    Image.fromarray(more).save(tmp_path / "more" / "1.png")
-    source = DataConfig(
-        root=tmp_path / "polyu",
-        layout="polyu",
-        frames=frames,
-        clean=(tmp_path / "more",),
-        strengthened=0.25,
-        strength=(0.5, 2.0),
-        scale=(0.8, 1.5),
-        shrink=1.5,
-        exposure=(0.4, 0.9),
-        saturation=(0.5, 1.2),
-    )
-    real, extra = loop._datasets(replace(config, data=source))
-    assert isinstance(extra, data.Mixture)
-    scaled, noised = extra.parts
-    assert isinstance(scaled, data.PairPatches)
-    assert isinstance(noised, data.NoisedPatches)
-
-    tile = np.s_[:, :256]
-    clean, noisy = [polyu["crops/a_1_mean"]], [polyu["crops/a_1_real"]]
-    if frames:
-        clean.append(polyu["full/a_mean"][tile])
-        noisy.append(polyu["full/a_Real"][tile])
-    for found, expected in (
-        (real.clean, clean),
-        (real.noisy, noisy),
-        (scaled.clean, clean),
-        (scaled.noisy, noisy),
-        (noised.pictures, [*clean, polyu["full/c_mean"], more]),
-    ):
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(one, other)
-    assert list(extra.shares) == [0.25, 0.75]
-    assert (real.strength, real.scale) == ((1, 1), (1, 1))
-    assert (scaled.strength, scaled.scale, noised.shrink) == ((0.5, 2.0), (0.8, 1.5), 1.5)
-    assert (noised.exposure, noised.saturation) == ((0.4, 0.9), (0.5, 1.2))
-    assert len({real.seed, scaled.seed, noised.seed, extra.seed}) == 4
-
-
 @pytest.mark.parametrize(
     ("damage", "message"), [("missing", "not a folder"), ("broken", "0.png"), ("sizes", "9 x 5")]
 )
@@ -324,7 +315,7 @@ def test_the_command_reports_faulty_data_in_one_line(
     pairs = tmp_path / "pairs"
     for side in ("noisy", "clean") if damage != "missing" else ():
         (pairs / side).mkdir(parents=True)
-        Image.fromarray(texture(0, 128, 128)).save(pairs / side / "0.png")
+        Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(pairs / side / "0.png")
     if damage == "broken":
         whole = (pairs / "noisy" / "0.png").read_bytes()
         (pairs / "noisy" / "0.png").write_bytes(whole[: len(whole) // 2])

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from danet.networks import UNetDenoiser
-from danet.train import OptimizerConfig, TrainConfig, TrainState, train_step
+from danet.train import (
+    FakesConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+    TrainState,
+    train_step,
+)
+from danet.train.config import Mode
+from danet.train.distribution import Team
 from danet.train.losses import critic_losses, denoiser_losses, generator_losses
 from danet.train.step import _Draws, _update_discriminator, learning_rate_factor
 
@@ -61,8 +71,8 @@ def test_the_step_is_the_losses_of_the_paper_one_after_the_other(config: TrainCo
         optimizers[which].step()
 
     for update in range(2):
-        draws = _Draws(config.seed, update)
-        latents = draws.latent(torch.cat([clean for clean, _ in batches])).split(2)
+        draws = _Draws(config.seed, update, Team())
+        latents = [draws.latent(clean) for clean, _ in batches]
         for (clean, noisy), latent in zip(batches, latents, strict=True):
             denoised, generated = r(noisy), g(clean, latent)
             mixes = draws.mix(clean), draws.mix(clean)
@@ -95,7 +105,7 @@ def test_the_denoiser_alone(config: TrainConfig) -> None:
 def test_the_critic_keeps_no_gradient_of_the_others(config: TrainConfig) -> None:
     state, twin = TrainState.start(config), TrainState.start(config)
     train_step(state, [batch(0)], batch(2), config)
-    _update_discriminator(twin, [batch(0)], _Draws(config.seed, 0), config.loss)
+    _update_discriminator(twin, [batch(0)], _Draws(config.seed, 0, Team()), config)
     assert state.discriminator
     assert twin.discriminator
     expected = gradients(twin.discriminator.network)
@@ -126,7 +136,7 @@ def test_starting_leaves_the_callers_random_numbers_alone(config: TrainConfig) -
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(config.seed)
     expected = weights(UNetDenoiser(config.width, config.depth))
-    assert torch.equal(weights(TrainState.start(config).denoiser.network), expected)
+    assert torch.equal(weights(TrainState.start(config).learners()["denoiser"].network), expected)
 
 
 def test_the_seed_fixes_everything(config: TrainConfig) -> None:
@@ -143,11 +153,11 @@ def test_average_is_the_running_mean_of_the_weights(config: TrainConfig) -> None
     state = TrainState.start(config)
     expected = None
     for index in range(3):
-        train_step(state, [batch(index)], None, replace(config, mode="denoiser"))
-        now = weights(state.denoiser.network)
+        train_step(state, [batch(index)], None, config)
+        now = weights(state.learners()["denoiser"].network)
         expected = now if expected is None else 0.9 * expected + 0.1 * now
     assert expected is not None
-    torch.testing.assert_close(weights(state.denoiser.averaged), expected)
+    torch.testing.assert_close(weights(state.learners()["denoiser"].averaged), expected)
 
 
 @pytest.mark.parametrize(
@@ -180,3 +190,123 @@ def test_at_the_start_the_generator_does_not_follow_the_critic(config: TrainConf
     assert state.generator and twin.generator
     assert torch.equal(weights(state.generator.network), weights(twin.generator.network))
     assert "generator/adversarial" in train_step(state, batches, batch(2), config)
+
+
+@pytest.mark.parametrize(
+    ("mode", "networks"),
+    [
+        ("base-d", {"denoiser", "discriminator"}),
+        ("base-g", {"generator", "discriminator"}),
+        ("generator", {"generator"}),
+    ],
+)
+def test_networks_that_the_mode_leaves_out(
+    config: TrainConfig, mode: Mode, networks: set[str]
+) -> None:
+    config = replace(config, mode=mode)
+    state = TrainState.start(config)
+    before = {name: weights(learner.network) for name, learner in state.learners().items()}
+    losses = train_step(state, [batch(0), batch(1)], None, config)
+    assert before.keys() == networks
+    assert {name.split("/")[0] for name in losses} == networks
+    for name, learner in state.learners().items():
+        assert not torch.equal(before[name], weights(learner.network)), name
+    # The critic judges only the fakes that there are.
+    games = {"base-d": "denoiser", "base-g": "generator"}
+    judged = {name for name in losses if name.startswith("discriminator/")}
+    for game in ("denoiser", "generator"):
+        assert (f"discriminator/{game}" in judged) == (games.get(mode) == game)
+
+
+def test_one_game_is_the_joint_one_with_all_its_weight(config: TrainConfig) -> None:
+    """BaseD at alpha = 0 moves R as the joint training does, but for what the critic learned."""
+    joint = replace(config, loss=LossConfig(alpha=0.0))
+    alone = replace(joint, mode="base-d")
+    state, twin = TrainState.start(joint), TrainState.start(alone)
+    assert state.discriminator
+    assert twin.discriminator
+    twin.discriminator.network.load_state_dict(state.discriminator.network.state_dict())
+    draws = _Draws(config.seed, 0, Team())
+    first = _update_discriminator(state, [batch(0)], draws, joint)
+    second = _update_discriminator(twin, [batch(0)], draws, alone)
+    assert float(first["denoiser"]) == pytest.approx(float(second["denoiser"]), rel=1e-5)
+    assert set(first) - set(second) == {"generator", "generator_penalty"}
+
+
+def test_pairs_of_danet_plus(config: TrainConfig, tiny_weights: Path) -> None:
+    fakes = FakesConfig(str(tiny_weights), ratio=1.0)
+    plus = replace(config, mode="denoiser", extra_size=0, fakes=fakes)
+    state = TrainState.start(plus)
+    assert state.fakes
+    frozen = weights(state.fakes)
+    clean = batch(2)[0]
+    losses = train_step(state, [batch(0)], (clean, clean), plus)
+    # Noise that the generator drew stands where the clean patches stood.
+    twin = TrainState.start(plus)
+    noisy = state.fakes(clean, _Draws(plus.seed, 0, Team()).latent(clean)).detach().clamp(0, 1)
+    same = train_step(twin, [batch(0)], (clean, noisy), replace(plus, fakes=None))
+    assert not torch.equal(noisy, clean)
+    assert 0 <= float(noisy.min()) <= float(noisy.max()) <= 1
+    assert losses == same
+    assert torch.equal(weights(state.fakes), frozen)
+
+
+def test_the_sum_of_errors_is_per_picture(config: TrainConfig) -> None:
+    config = replace(config, mode="denoiser", loss=LossConfig(reduction="sum"))
+    losses = train_step(TrainState.start(config), [batch(0, 4)], batch(2, 1), config)
+    values = 3 * 32 * 32
+    assert losses["denoiser/loss"] == pytest.approx(losses["denoiser/error"] * values, rel=1e-5)
+
+
+def test_adaptive_clipping_is_the_mean_norm_of_the_last_epoch(config: TrainConfig) -> None:
+    rates = OptimizerConfig(clip="adaptive", epoch=2)
+    config = replace(config, mode="denoiser", optimizer=rates)
+    state = TrainState.start(config)
+    assert state.denoiser
+    norms: list[float] = []
+    for index in range(4):
+        losses = train_step(state, [batch(index)], None, config)
+        clipped = float(gradients(state.denoiser.network).norm())
+        limit = 1e4 if index < 2 else sum(norms[:2]) / 2
+        norms.append(losses["denoiser/gradient_norm"])
+        assert clipped == pytest.approx(min(norms[-1], limit), rel=1e-4)
+    assert min(norms[2:]) < sum(norms[:2]) / 2 or clipped < norms[-1]
+
+
+@pytest.mark.parametrize("mode", ["joint", "denoiser"])
+def test_parts_of_a_batch_add_up(config: TrainConfig, mode: Mode) -> None:
+    config = replace(config, mode=mode, batch_size=4, extra_size=4, optimizer=OptimizerConfig())
+    found = []
+    for accumulate in (1, 2, 4):
+        state = TrainState.start(config)
+        losses = train_step(
+            state, [batch(0, 4), batch(1, 4)], batch(2, 4), replace(config, accumulate=accumulate)
+        )
+        networks = [learner.network for learner in state.learners().values()]
+        found.append((losses, torch.cat([gradients(network) for network in networks])))
+    for losses, slopes in found[1:]:
+        assert losses == pytest.approx(found[0][0], rel=1e-4, abs=1e-7)
+        torch.testing.assert_close(slopes, found[0][1], rtol=1e-3, atol=1e-6)
+
+
+def test_bfloat16_is_near_float32(config: TrainConfig) -> None:
+    exact = train_step(TrainState.start(config), [batch(0), batch(1)], batch(2), config)
+    config = replace(config, precision="bfloat16")
+    state = TrainState.start(config)
+    rough = train_step(state, [batch(0), batch(1)], batch(2), config)
+    assert rough != exact
+    assert rough["denoiser/error"] == pytest.approx(exact["denoiser/error"], rel=0.05)
+    assert rough["discriminator/loss"] == pytest.approx(exact["discriminator/loss"], rel=0.05)
+    for learner in state.learners().values():
+        assert weights(learner.network).dtype == torch.float32
+
+
+def test_the_layout_changes_only_the_rounding(config: TrainConfig) -> None:
+    plain = TrainState.start(config)
+    other = TrainState.start(replace(config, channels_last=True))
+    first = train_step(plain, [batch(0), batch(1)], batch(2), config)
+    second = train_step(other, [batch(0), batch(1)], batch(2), replace(config, channels_last=True))
+    assert second == pytest.approx(first, rel=1e-4, abs=1e-7)
+    assert other.denoiser
+    first_weight = next(other.denoiser.network.parameters())
+    assert first_weight.is_contiguous(memory_format=torch.channels_last)

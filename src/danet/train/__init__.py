@@ -1,21 +1,27 @@
-"""Training: Algorithm 1 of the paper, and the denoiser alone with the absolute error."""
+"""Training: Algorithm 1 of the paper, and every recipe that it or its program uses."""
 
 from danet.train.config import (
     DataConfig,
+    FakesConfig,
     LossConfig,
     OptimizerConfig,
     TrainConfig,
+    make_config,
     read_config,
 )
 from danet.train.loop import train, train_from_file
+from danet.train.recipes import RECIPES
 from danet.train.step import TrainState, train_step
 
 __all__ = [
+    "RECIPES",
     "DataConfig",
+    "FakesConfig",
     "LossConfig",
     "OptimizerConfig",
     "TrainConfig",
     "TrainState",
+    "make_config",
     "read_config",
     "train",
     "train_from_file",

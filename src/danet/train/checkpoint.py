@@ -26,6 +26,7 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
         if learner.average is not None:
             for key, value in learner.average.state_dict().items():
                 kept[f"{name}/average/{key}"] = value
+        kept[f"{name}/norms"] = learner.norms
         for index, slots in learner.optimizer.state_dict()["state"].items():
             for key, value in slots.items():
                 kept[f"{name}/optimizer/{index}/{key}"] = value
@@ -67,6 +68,7 @@ def resume(state: TrainState, path: Path) -> None:
             learner.network.load_state_dict(_part(saved, f"{name}/network/"))
             if learner.average is not None:
                 learner.average.load_state_dict(_part(saved, f"{name}/average/"))
+            learner.norms.copy_(saved.pop(f"{name}/norms"))
             parameters = list(learner.network.parameters())
             slots: dict[int, dict[str, Tensor]] = {}
             for key, value in _part(saved, f"{name}/optimizer/").items():

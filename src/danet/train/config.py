@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from danet.errors import ConfigError
+from danet.train.recipes import RECIPES
 
-__all__ = ["DataConfig", "LossConfig", "OptimizerConfig", "TrainConfig", "read_config"]
+__all__ = [
+    "DataConfig",
+    "FakesConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "TrainConfig",
+    "make_config",
+    "read_config",
+]
 
 # Read by pydantic: an unknown key is an error.
 _STRICT = {"extra": "forbid"}
+
+Mode: TypeAlias = Literal["joint", "base-d", "base-g", "denoiser", "generator"]
+Schedule: TypeAlias = Literal["constant", "cosine", "paper", "program", "program-plus"]
+
+_NETWORKS: dict[Mode, tuple[str, ...]] = {
+    "joint": ("denoiser", "generator", "discriminator"),
+    "base-d": ("denoiser", "discriminator"),
+    "base-g": ("generator", "discriminator"),
+    "denoiser": ("denoiser",),
+    "generator": ("generator",),
+}
 
 
 class _Rule(NamedTuple):
@@ -36,6 +59,9 @@ _DECAY = _Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
 _RANGE = _Rule(
     "two finite numbers above 0, the second not below the first",
     lambda value: 0 < value[0] <= value[1] < math.inf,
+)
+_WEIGHTS = _Rule(
+    "finite numbers above 0", lambda value: all(0 < entry < math.inf for entry in value)
 )
 _DIMMING = _Rule(
     "two numbers above 0 and at most 1, the second not below the first",
@@ -59,7 +85,8 @@ class DataConfig:
     """What is trained on.
 
     Args:
-        root: folder of pairs.
+        root: folder of pairs, or several.
+        weights: how often each root is drawn from, in proportion; equally by default.
         layout: ``"folder"`` (see ``danet.data.folder_pairs``) or ``"polyu"``.
         frames: take PolyU's whole frames too, screened for misaligned tiles.
         clean: folders of clean pictures for the camera model, which also gets the clean sides.
@@ -75,7 +102,8 @@ class DataConfig:
         ConfigError: a number is out of its range.
     """
 
-    root: Path
+    root: Path | tuple[Path, ...]
+    weights: tuple[float, ...] = ()
     layout: Literal["folder", "polyu"] = "folder"
     frames: bool = False
     clean: tuple[Path, ...] = ()
@@ -89,12 +117,47 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         rules = {
+            "weights": _WEIGHTS,
             "strengthened": _SHARE,
             "shrink": _FACTOR,
             "exposure": _DIMMING,
             **dict.fromkeys(("strength", "scale", "saturation"), _RANGE),
         }
         _check(self, "data.", rules)
+        if not self.roots:
+            raise ConfigError("data.root is empty, and must name a folder of pairs")
+        if self.weights and len(self.weights) != len(self.roots):
+            raise ConfigError(
+                f"data.weights has {len(self.weights)} numbers, and must have one for each of "
+                f"the {len(self.roots)} folders of data.root"
+            )
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders of pairs."""
+        return self.root if isinstance(self.root, tuple) else (self.root,)
+
+
+@dataclass(frozen=True)
+class FakesConfig:
+    """Pairs that a trained generator makes while a denoiser learns: DANet+ of the paper.
+
+    Args:
+        generator: name of weights, or a path, as ``danet.NoiseGenerator`` takes it.
+        ratio: of made pairs to real ones in a batch.
+        clean: folders of clean pictures to make them of; by default the real pairs' clean sides.
+
+    Raises:
+        ConfigError: the ratio is out of its range.
+    """
+
+    generator: str
+    ratio: float = 0.25
+    clean: tuple[Path, ...] = ()
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        _check(self, "fakes.", {"ratio": _AMOUNT})
 
 
 @dataclass(frozen=True)
@@ -107,6 +170,8 @@ class LossConfig:
         tau_denoiser: weight tau1 of the denoiser's absolute error.
         tau_generator: weight tau2 of the difference of the smoothed noise, for the generator.
         penalty: weight lambda of the gradient penalties.
+        reduction: of the absolute error where the denoiser learns from it alone: ``"mean"`` over
+            all values, or ``"sum"`` over the values of a picture, as in the authors' DANet+.
 
     Raises:
         ConfigError: a weight is out of its range.
@@ -116,6 +181,7 @@ class LossConfig:
     tau_denoiser: float = 1000.0
     tau_generator: float = 10.0
     penalty: float = 10.0
+    reduction: Literal["mean", "sum"] = "mean"
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
@@ -131,10 +197,14 @@ class OptimizerConfig:
         denoiser: learning rate of the denoiser.
         generator: of the generator.
         discriminator: of the discriminator.
-        schedule: ``"constant"``, or ``"cosine"`` down to a hundredth at the last update.
+        schedule: ``"constant"``; ``"cosine"`` down to a hundredth at the last update; or the
+            rates are halved, by ``"paper"`` every 10 epochs, by ``"program"`` after those of
+            the authors' program, by ``"program-plus"`` after those of its DANet+.
+        epoch: updates in an epoch.
         warmup: updates over which the rates rise from 0.
         average: decay of the running average of the weights, below 1; 0 keeps none.
-        clip: largest norm of the gradient of the denoiser and of the generator; 0 is none.
+        clip: largest norm of the gradient of the denoiser and of the generator; 0 is none;
+            ``"adaptive"`` is the mean norm of the last epoch, at most 10,000.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -143,15 +213,19 @@ class OptimizerConfig:
     denoiser: float = 1e-4
     generator: float = 1e-4
     discriminator: float = 2e-4
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
+    epoch: int = 5000
     warmup: int = 0
     average: float = 0.0
-    clip: float = 0.0
+    clip: float | Literal["adaptive"] = 0.0
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        amounts = ("denoiser", "generator", "discriminator", "warmup", "clip")
-        _check(self, "optimizer.", {"average": _DECAY, **dict.fromkeys(amounts, _AMOUNT)})
+        amounts = ["denoiser", "generator", "discriminator", "warmup"]
+        if self.clip != "adaptive":
+            amounts.append("clip")
+        rules = {"average": _DECAY, "epoch": _COUNT, **dict.fromkeys(amounts, _AMOUNT)}
+        _check(self, "optimizer.", rules)
 
 
 @dataclass(frozen=True)
@@ -161,7 +235,9 @@ class TrainConfig:
     Args:
         output: folder of the run: checkpoint, log, configuration and, in the end, the model.
         data: what is trained on.
-        mode: ``"joint"`` is Algorithm 1; ``"denoiser"`` trains R with the absolute error alone.
+        mode: what learns.  ``"joint"`` is Algorithm 1, with R, G and D; ``"base-d"`` is R and D
+            without G, ``"base-g"`` G and D without R; ``"denoiser"`` is R with the absolute
+            error alone, and ``"generator"`` G with the difference of the smoothed noise alone.
         init_from: name of weights, a file of them, or the model folder of another run, to
             start from instead of random weights.  Where it holds no generator, that is random.
         updates: of the denoiser and the generator.
@@ -171,8 +247,9 @@ class TrainConfig:
         batch_size: pairs from the camera in a batch.
         extra_size: pairs that the denoiser sees besides: made by the camera model, or
             real with their noise scaled.
-        patch_size: height and width of a patch, in pixels: a multiple of 2^(depth - 1), and in
-            joint mode one of 8, 16, 32, 64, ...
+        accumulate: parts that each batch is computed in, one after the other, to save memory.
+        patch_size: height and width of a patch, in pixels: a multiple of 2^(depth - 1), and
+            for a discriminator one of 8, 16, 32, 64, ...
         width: channels of the first level of denoiser and generator, at most 1024.
         depth: levels of denoiser and generator, at most 12.
         critic_width: channels of the first layer of the discriminator.
@@ -181,6 +258,11 @@ class TrainConfig:
         checkpoint_every: updates from one checkpoint to the next.
         log_every: updates from one line of the log to the next.
         device: where to train: ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+        precision: of the convolutions; weights and losses stay in float32.
+        channels_last: lay the values of a pixel side by side; often faster, the same result
+            but for rounding.
+        compile: compile denoiser and generator with ``torch.compile``.
+        fakes: pairs to be made by a generator, for the mode ``"denoiser"``.
         loss: weights of the losses.
         optimizer: learning rates and their schedule.
 
@@ -190,13 +272,14 @@ class TrainConfig:
 
     output: Path
     data: DataConfig
-    mode: Literal["joint", "denoiser"] = "joint"
+    mode: Mode = "joint"
     init_from: str | None = None
     updates: int = 350_000
     critic_updates: int = 3
     generator_start: int = 0
     batch_size: int = 16
     extra_size: int = 0
+    accumulate: int = 1
     patch_size: int = 128
     width: int = 32
     depth: int = 5
@@ -206,6 +289,10 @@ class TrainConfig:
     checkpoint_every: int = 500
     log_every: int = 50
     device: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+    compile: bool = False
+    fakes: FakesConfig | None = None
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     __pydantic_config__ = _STRICT
@@ -213,7 +300,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         rules = {"width": _WIDTH, "depth": _DEPTH}
         rules |= dict.fromkeys(("updates", "critic_updates", "batch_size", "patch_size"), _COUNT)
-        rules |= dict.fromkeys(("critic_width", "checkpoint_every", "log_every"), _COUNT)
+        counts = ("critic_width", "checkpoint_every", "log_every", "accumulate")
+        rules |= dict.fromkeys(counts, _COUNT)
         rules |= dict.fromkeys(("extra_size", "generator_start", "seed", "workers"), _COUNT_OR_NONE)
         _check(self, "", rules)
         multiple = 2 ** (self.depth - 1)
@@ -222,20 +310,81 @@ class TrainConfig:
                 f"patch_size is {self.patch_size}, and must be a multiple of {multiple}"
             )
         power_of_2 = self.patch_size & (self.patch_size - 1) == 0
-        if self.mode == "joint" and not (power_of_2 and self.patch_size >= 8):
+        if "discriminator" in self.networks and not (power_of_2 and self.patch_size >= 8):
             raise ConfigError(
-                f"patch_size is {self.patch_size}, and must be 8, 16, 32, 64, ... in joint mode"
+                f"patch_size is {self.patch_size}, and must be 8, 16, 32, 64, ... for a "
+                "discriminator"
             )
+        if self.fakes and (self.mode != "denoiser" or self.extra_size):
+            raise ConfigError('fakes need mode = "denoiser" and extra_size = 0')
+        for name, size in (("batch_size", self.real_size), ("extra_size", self.more_size)):
+            if size % self.accumulate:
+                raise ConfigError(
+                    f"accumulate is {self.accumulate}, which does not divide the {size} pairs "
+                    f"of {name}"
+                )
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """What learns: of ``"denoiser"``, ``"generator"`` and ``"discriminator"``."""
+        return _NETWORKS[self.mode]
+
+    @property
+    def real_size(self) -> int:
+        """Pairs from the camera in a batch: with fakes, ceil(batch_size / (1 + ratio))."""
+        ratio = self.fakes.ratio if self.fakes else 0.0
+        return math.ceil(self.batch_size / (1 + ratio))
+
+    @property
+    def more_size(self) -> int:
+        """Other pairs in a batch: made by the camera model or by a generator."""
+        return self.batch_size - self.real_size if self.fakes else self.extra_size
 
 
-def read_config(path: Path) -> TrainConfig:
+def make_config(recipe: str = "danet", **settings: Any) -> TrainConfig:
+    """A recipe of the paper, with one's own settings over it.
+
+    Args:
+        recipe: a name of ``danet.train.recipes.RECIPES``.
+        **settings: fields of ``TrainConfig``; dictionaries for those of its parts, of which the
+            recipe's other settings stay.
+
+    Returns:
+        The configuration, every value checked.
+
+    Raises:
+        ConfigError: a name is unknown, a value is missing or wrong, or pydantic is not installed.
+
+    Example:
+        >>> config = make_config("base-d", output="run", data={"root": "pairs"}, updates=100)
+        >>> config.mode, config.loss.alpha, config.updates
+        ('base-d', 0.0, 100)
+    """
+    try:
+        import pydantic
+    except ImportError as error:
+        raise ConfigError(
+            "checking a configuration needs pydantic, which the extra danet[train] brings"
+        ) from error
+    if recipe not in RECIPES:
+        raise ConfigError(f"there is no recipe {recipe!r}{_instead(recipe, RECIPES)}")
+    try:
+        values = _merged(RECIPES[recipe], settings)
+        return pydantic.TypeAdapter(TrainConfig).validate_python(values)
+    except pydantic.ValidationError as error:
+        raise ConfigError("; ".join(map(_described, error.errors()))) from error
+
+
+def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
     """Read a configuration from a TOML file.
 
     ``$NAME`` and ``${NAME}`` in any string are replaced by that variable of the environment.
     Relative paths are relative to the working directory.
 
     Args:
-        path: the TOML file, with the fields of ``TrainConfig`` as its keys.
+        path: the TOML file, with the fields of ``TrainConfig`` as its keys, and ``recipe``, the
+            name of a recipe whose settings are changed by the others.
+        changes: ``"KEY=VALUE"``, such as ``"optimizer.denoiser=2e-4"``, which come before the file.
 
     Returns:
         The configuration, every value checked.
@@ -249,21 +398,40 @@ def read_config(path: Path) -> TrainConfig:
     else:
         import tomli as tomllib
     try:
-        import pydantic
-    except ImportError as error:
-        raise ConfigError("reading a configuration needs pydantic: pip install pydantic") from error
-    try:
-        values = _expanded(tomllib.loads(path.read_text(encoding="utf-8")))
-        return pydantic.TypeAdapter(TrainConfig).validate_python(values)
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
+    for change in changes:
+        values = _merged(values, _parsed(change, tomllib.loads))
+    try:
+        return make_config(**_expanded(values))
     except KeyError as error:
         raise ConfigError(f"{path}: the environment variable {error.args[0]} is not set") from error
-    except pydantic.ValidationError as error:
-        faults = [_described(fault) for fault in error.errors()]
-        raise ConfigError(f"{path}: {'; '.join(faults)}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _parsed(change: str, loads: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """A change of the command line, its value read as TOML, or else as the string that it is."""
+    key, equals, value = change.partition("=")
+    for right in (value, json.dumps(value)):
+        # TOML's errors are ValueErrors.
+        with suppress(ValueError):
+            if equals:
+                return loads(f"{key} = {right}")
+    raise ConfigError(f"{change!r} is no setting; write it as optimizer.denoiser=2e-4")
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``, dictionaries merged."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        nested = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = {**_merged(inner or {}, value)} if nested else value
+    return merged
 
 
 def _expanded(value: Any) -> Any:
@@ -287,4 +455,25 @@ def _described(fault: Mapping[str, Any]) -> str:
     own = fault.get("ctx", {}).get("error")
     if isinstance(own, ConfigError):
         return str(own)
-    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    *sections, key = map(str, fault["loc"])
+    name = ".".join([*sections, key])
+    if fault["type"] == "unexpected_keyword_argument":
+        known: Any = TrainConfig
+        for section in sections:
+            known = _SECTIONS.get(section, known)
+        return f"{name}: there is no such setting{_instead(key, [f.name for f in fields(known)])}"
+    return f"{name}: {fault['msg']}"
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    """What was probably meant, for the end of a message."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"
+
+
+_SECTIONS = {
+    "data": DataConfig,
+    "fakes": FakesConfig,
+    "loss": LossConfig,
+    "optimizer": OptimizerConfig,
+}

@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from danet import data, weights
+from danet import weights
 from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError, WeightsError
-from danet.noise import CameraPipeline
 from danet.train.checkpoint import resume, save_checkpoint
-from danet.train.config import DataConfig, TrainConfig, read_config
+from danet.train.config import TrainConfig, read_config
+from danet.train.distribution import Team, join_team
+from danet.train.patches import Sources, batches
 from danet.train.record import check_same_run, trim_log, write_config
+from danet.train.signals import stop_requests
 from danet.train.step import Learner, Pairs, TrainState, train_step
 
 __all__ = ["train", "train_from_file"]
-
-Patches = Dataset[tuple[Tensor, Tensor]]
 
 _NETWORKS: tuple[weights.Kind, ...] = ("denoiser", "generator")
 _CARD = """\
@@ -39,11 +37,12 @@ library_name: danet
 """
 
 
-def train_from_file(path: Path) -> Path:
+def train_from_file(path: Path, changes: Sequence[str] = ()) -> Path:
     """Run the training that a TOML file describes.
 
     Args:
         path: the file, as ``read_config`` takes it.
+        changes: as ``read_config`` takes them.
 
     Returns:
         The model folder, as ``train``.
@@ -52,7 +51,7 @@ def train_from_file(path: Path) -> Path:
         ConfigError: the file cannot be read or is wrong; and as ``train``.
         DanetError: as ``train``, with the same members of its family.
     """
-    return train(read_config(path))
+    return train(read_config(path, changes))
 
 
 def train(config: TrainConfig) -> Path:
@@ -62,7 +61,7 @@ def train(config: TrainConfig) -> Path:
         config: what to train, on what and how long.
 
     Returns:
-        The model folder, with ``denoiser/`` and, after joint training, ``generator/``.
+        The model folder, with ``denoiser/``, ``generator/`` or both.
 
     Raises:
         ConfigError: the device cannot be used, the networks of ``init_from`` have another
@@ -72,56 +71,83 @@ def train(config: TrainConfig) -> Path:
         WeightsError: ``init_from`` or the checkpoint cannot be loaded.
         DanetError: a loss or a weight is no longer finite, and the last checkpoint stays; or
             a file cannot be written.
+        KeyboardInterrupt: SIGINT came, and the checkpoint was saved; SIGTERM is a SystemExit.
     """
-    device = usable_device(config.device)
+    team, device = join_team(usable_device(config.device))
+    _check_shares(config, team)
     checkpoint = config.output / "checkpoint.safetensors"
     settings, log = config.output / "config.json", config.output / "log.jsonl"
-    state = TrainState.start(config, device)
+    state = TrainState.start(config, device, team)
     if checkpoint.exists():
         check_same_run(config, settings)
         resume(state, checkpoint)
     elif config.init_from is not None:
         _load_initial(state, config.init_from)
-    real, extra = _datasets(config)
-    write_config(config, settings, pairs=len(real.clean), device=device)
-    trim_log(log, state.update)
-    batches = _batches(config, real, extra, start=state.update)
+    sources = Sources(config)
+    if team.rank == 0:
+        write_config(config, settings, pairs=sources.pairs, device=device)
+        trim_log(log, state.update)
+    # No process writes before every one has read what there was.
+    team.wait()
+    drawn = batches(config, sources, team, start=state.update)
     started = time.monotonic()
     # disable=None: no bar where standard error is not a terminal.
     progress = tqdm(
-        total=config.updates, initial=state.update, unit="update", smoothing=0.05, disable=None
+        total=config.updates,
+        initial=state.update,
+        unit="update",
+        smoothing=0.05,
+        disable=None if team.rank == 0 else True,
     )
-    with progress, log.open("a", encoding="utf-8") as lines:
+    with progress, log.open("a", encoding="utf-8") as lines, stop_requests() as stop:
         while state.update < config.updates:
-            drawn, more = next(batches)
+            real, extra = next(drawn)
             losses = train_step(
                 state,
-                [_to(batch, device) for batch in drawn],
-                None if more is None else _to(more, device),
+                [_to(batch, device, config) for batch in real],
+                None if extra is None else _to(extra, device, config),
                 config,
             )
             _check_finite(losses, state.update, checkpoint)
             progress.update()
-            if state.update % config.log_every == 0:
+            if state.update % config.log_every == 0 and team.rank == 0:
                 seconds = round(time.monotonic() - started, 1)
                 line = {"update": state.update, "seconds": seconds, **losses}
                 lines.write(json.dumps(line) + "\n")
                 lines.flush()
-            if state.update % config.checkpoint_every == 0 or state.update == config.updates:
+            stopping = team.agree(stop.requested)
+            due = state.update % config.checkpoint_every == 0 or state.update == config.updates
+            if (due or stopping) and team.rank == 0:
                 _check_finite(_largest_weights(state), state.update, checkpoint)
                 save_checkpoint(state, checkpoint)
-    return save_model(state, config.output / "model")
+            if stopping:
+                stop.obey()
+    if team.rank == 0:
+        save_model(state, config.output / "model")
+    team.wait()
+    return config.output / "model"
 
 
-def save_model(state: TrainState, folder: Path) -> Path:
+def _check_shares(config: TrainConfig, team: Team) -> None:
+    """Refuse batches that a team cannot share equally.
+
+    Raises:
+        ConfigError: the number of processes and parts does not divide a batch.
+    """
+    for name, size in (("batch_size", config.real_size), ("extra_size", config.more_size)):
+        if size % (team.size * config.accumulate):
+            raise ConfigError(
+                f"{name} gives {size} pairs in a batch, and must give a multiple of "
+                f"{team.size} processes x {config.accumulate} parts (accumulate)"
+            )
+
+
+def save_model(state: TrainState, folder: Path) -> None:
     """Write the averaged networks as a folder that ``from_pretrained`` loads.
 
     Args:
         state: what to save; the discriminator is left out.
         folder: made if need be.
-
-    Returns:
-        The folder.
 
     Raises:
         DanetError: a file cannot be written.
@@ -130,27 +156,29 @@ def save_model(state: TrainState, folder: Path) -> Path:
         learner = state.learners().get(name)
         if learner is not None:
             weights.save_network(learner.averaged, folder / name, _CARD.format(name))
-    return folder
 
 
 def _load_initial(state: TrainState, name: str) -> None:
-    """Start from the denoiser of a name and, in joint training, from its generator if it has one.
+    """Start from the denoiser of a name, and from its generator if it has one.
 
     Raises:
         ConfigError: a network has another width or depth.
-        WeightsError: there is no such denoiser, or a file is damaged.
+        WeightsError: there is no such denoiser where one learns, or a file is damaged.
     """
-    path = weights.find(name, "denoiser")
-    _load(state.denoiser, path, "denoiser")
-    if state.generator is not None and (beside := _generator_of(name, path)) is not None:
+    denoiser = None if state.denoiser is None else weights.find(name, "denoiser")
+    if state.denoiser is not None and denoiser is not None:
+        _load(state.denoiser, denoiser, "denoiser")
+    if state.generator is not None and (beside := _generator_of(name, denoiser)) is not None:
         _load(state.generator, beside, "generator")
 
 
-def _generator_of(name: str, denoiser: Path) -> Path | None:
+def _generator_of(name: str, denoiser: Path | None) -> Path | None:
     """Where the generator of a name is; None where the name has none."""
     try:
         path = weights.find(name, "generator")
     except WeightsError:
+        if denoiser is None:
+            raise
         return None
     if path != denoiser:
         return path
@@ -170,10 +198,9 @@ def _load(learner: Learner[Any], path: Path, kind: weights.Kind) -> None:
     learner.load(loaded.state_dict())
 
 
-def _to(batch: Pairs, device: torch.device) -> Pairs:
-    clean, noisy = (
-        part.to(device, non_blocking=True, memory_format=torch.channels_last) for part in batch
-    )
+def _to(batch: Pairs, device: torch.device, config: TrainConfig) -> Pairs:
+    layout = torch.channels_last if config.channels_last else torch.preserve_format
+    clean, noisy = (part.to(device, non_blocking=True, memory_format=layout) for part in batch)
     return clean, noisy
 
 
@@ -194,75 +221,3 @@ def _largest_weights(state: TrainState) -> dict[str, float]:
         )
         for name, learner in state.learners().items()
     }
-
-
-def _batches(
-    config: TrainConfig, real: Patches, extra: Patches | None, start: int
-) -> Iterator[tuple[list[Pairs], Pairs | None]]:
-    """For each update from ``start`` on: the camera's batches, and the extra one or None."""
-    per_update = config.critic_updates if config.mode == "joint" else 1
-    draw = _loader(real, config, config.batch_size, per_update, start)
-    more = _loader(extra, config, config.extra_size, 1, start) if extra is not None else None
-    while True:
-        yield [next(draw) for _ in range(per_update)], next(more) if more else None
-
-
-def _loader(
-    patches: Patches, config: TrainConfig, batch_size: int, per_update: int, start: int
-) -> Iterator[Pairs]:
-    # An item is fixed by its index, so where to go on is all that resuming needs.
-    first, last = (update * per_update * batch_size for update in (start, config.updates))
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        Subset(patches, range(first, last)), batch_size, num_workers=config.workers
-    )
-    yield from loader
-
-
-def _datasets(config: TrainConfig) -> tuple[data.PairPatches, Patches | None]:
-    """The camera's pairs, and the pairs that R alone sees."""
-    source, size, seed = config.data, config.patch_size, config.seed
-    pairs = list(_pairs(source))
-    real = data.PairPatches(pairs, size, seed)
-    if not config.extra_size:
-        return real, None
-    # A part that is never drawn is left out, so that its size limits are not imposed.
-    parts: list[Patches] = []
-    shares: list[float] = []
-    if source.strengthened > 0:
-        parts.append(
-            data.PairPatches(pairs, size, seed + 1, strength=source.strength, scale=source.scale)
-        )
-        shares.append(source.strengthened)
-    if source.strengthened < 1:
-        clean = [picture for picture, _ in pairs] + list(_clean(source))
-        add_noise = CameraPipeline().add_noise
-        parts.append(
-            data.NoisedPatches(
-                clean,
-                size,
-                seed + 2,
-                add_noise,
-                shrink=source.shrink,
-                exposure=source.exposure,
-                saturation=source.saturation,
-            )
-        )
-        shares.append(1 - source.strengthened)
-    return real, data.Mixture(parts, shares, seed + 3)
-
-
-def _pairs(source: DataConfig) -> Iterator[tuple[data.Pixels, data.Pixels]]:
-    if source.layout == "folder":
-        yield from map(data.read_pair, data.folder_pairs(source.root))
-        return
-    yield from map(data.read_pair, data.polyu_pairs(source.root, "train"))
-    if source.frames:
-        for pair in data.polyu_pairs(source.root, "train", "full"):
-            yield from data.screened_tiles(*data.read_pair(pair))
-
-
-def _clean(source: DataConfig) -> Iterator[data.Pixels]:
-    if source.layout == "polyu":
-        yield from map(data.read_picture, data.polyu_clean(source.root, "train"))
-    for folder in source.clean:
-        yield from map(data.read_picture, data.picture_files(folder))

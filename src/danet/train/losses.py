@@ -8,6 +8,7 @@ value, over all values.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -56,8 +57,8 @@ def gradient_penalty(
 def critic_losses(
     discriminator: Discriminator,
     real: tuple[Tensor, Tensor],
-    denoised: Tensor,
-    generated: Tensor,
+    denoised: Tensor | None,
+    generated: Tensor | None,
     mixes: tuple[Tensor, Tensor],
     *,
     alpha: float = 0.5,
@@ -72,35 +73,47 @@ def critic_losses(
     Args:
         discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``.
         real: clean x and noisy y, each N x 3 x H x W.
-        denoised: R(y), N x 3 x H x W, without gradient.
-        generated: G(x, z), N x 3 x H x W, without gradient.
+        denoised: R(y), N x 3 x H x W, without gradient; None leaves its part out.
+        generated: G(x, z), N x 3 x H x W, without gradient; None leaves its part out.
         mixes: of the gradient penalties, for the denoiser's and the generator's fakes, each
             N x 1 x 1 x 1 in [0, 1].
         alpha: weight of the generator's part; the denoiser's has 1 - alpha.
         penalty: weight lambda of the gradient penalties.
 
     Returns:
-        Numbers without axes: ``"loss"``, to be minimised; the differences ``"denoiser"`` and
-        ``"generator"``; and lambda times the penalties, ``"denoiser_penalty"`` and
-        ``"generator_penalty"``.
+        Numbers without axes: ``"loss"``, to be minimised; and, for those that there are, the
+        differences ``"denoiser"`` and ``"generator"``, and lambda times the penalties,
+        ``"denoiser_penalty"`` and ``"generator_penalty"``.
     """
     clean, noisy = real
+    games = []
+    if denoised is not None:
+        games.append(("denoiser", 1 - alpha, (denoised, noisy), mixes[0]))
+    if generated is not None:
+        games.append(("generator", alpha, (clean, generated), mixes[1]))
+    count = len(games)
     # The critic treats each pair by itself, so that pairs of every kind go through it at once.
-    fakes = torch.cat([denoised, clean]), torch.cat([noisy, generated])
-    scores = discriminator(torch.cat([clean, fakes[0]]), torch.cat([noisy, fakes[1]]))
-    truth, on_denoised, on_generated = scores.chunk(3)
-    twice = torch.cat([clean, clean]), torch.cat([noisy, noisy])
-    penalties = penalty * gradient_penalty(discriminator, twice, fakes, torch.cat(mixes))
-    denoiser, generator = (on_denoised - truth).mean(), (on_generated - truth).mean()
-    denoiser_penalty, generator_penalty = (part.mean() for part in penalties.chunk(2))
-    loss = alpha * (generator + generator_penalty) + (1 - alpha) * (denoiser + denoiser_penalty)
-    return {
-        "loss": loss,
-        "denoiser": denoiser,
-        "generator": generator,
-        "denoiser_penalty": denoiser_penalty,
-        "generator_penalty": generator_penalty,
-    }
+    fakes = [torch.cat(parts) for parts in zip(*(fake for _, _, fake, _ in games), strict=True)]
+    scores = _score(discriminator, torch.cat([clean, fakes[0]]), torch.cat([noisy, fakes[1]]))
+    truth, *judged = scores.chunk(1 + count)
+    penalties = gradient_penalty(
+        discriminator,
+        (torch.cat([clean] * count), torch.cat([noisy] * count)),
+        (fakes[0], fakes[1]),
+        torch.cat([mix for _, _, _, mix in games]),
+    ).chunk(count)
+    terms = {"loss": truth.new_zeros(())}
+    for (name, weight, _, _), score, slope in zip(games, judged, penalties, strict=True):
+        terms[name] = (score - truth).mean()
+        terms[f"{name}_penalty"] = penalty * slope.mean()
+        terms["loss"] = terms["loss"] + weight * (terms[name] + terms[f"{name}_penalty"])
+    return terms
+
+
+def _score(discriminator: Discriminator, clean: Tensor, noisy: Tensor) -> Tensor:
+    """The critic's numbers in the precision of the pictures, whatever it computes in."""
+    score: Tensor = discriminator(clean, noisy)
+    return score.to(clean.dtype)
 
 
 def denoiser_losses(
@@ -112,6 +125,7 @@ def denoiser_losses(
     judged: int | None = None,
     alpha: float = 0.5,
     tau: float = 1000.0,
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> dict[str, Tensor]:
     """What the denoiser minimises on one batch.
 
@@ -126,6 +140,8 @@ def denoiser_losses(
         judged: how many pairs, from the first, the critic judges; all by default.
         alpha: weight of the generator's part in the critic.
         tau: weight tau1 of the absolute error.
+        reduction: of the absolute error without a critic: ``"sum"`` adds up the values of a
+            picture.
 
     Returns:
         Numbers without axes: ``"loss"``, to be minimised; the mean absolute ``"error"``,
@@ -133,13 +149,13 @@ def denoiser_losses(
     """
     error = (denoised - clean).abs().mean()
     if discriminator is None:
-        return {"loss": error, "error": error}
-    adversarial = -(1 - alpha) * discriminator(denoised[:judged], noisy[:judged]).mean()
+        return {"loss": error * (clean[0].numel() if reduction == "sum" else 1), "error": error}
+    adversarial = -(1 - alpha) * _score(discriminator, denoised[:judged], noisy[:judged]).mean()
     return {"loss": adversarial + tau * error, "adversarial": adversarial, "error": error}
 
 
 def generator_losses(
-    discriminator: Discriminator,
+    discriminator: Discriminator | None,
     clean: Tensor,
     noisy: Tensor,
     generated: Tensor,
@@ -153,7 +169,8 @@ def generator_losses(
     ``danet.filters.TAPS_5``.
 
     Args:
-        discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``.
+        discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``; None
+            leaves the difference of the smoothed noise alone, as with tau2 = inf.
         clean: x, N x 3 x H x W.
         noisy: y, N x 3 x H x W.
         generated: G(x, z), N x 3 x H x W.
@@ -161,12 +178,15 @@ def generator_losses(
         tau: weight tau2 of the difference of the smoothed noise.
 
     Returns:
-        Numbers without axes: ``"loss"``, to be minimised; the ``"adversarial"`` term; and
-        ``"mean_match"``, the difference of the smoothed noise without its weight.
+        Numbers without axes: ``"loss"``, to be minimised; ``"mean_match"``, the difference of
+        the smoothed noise without its weight; and, if there is a critic, the
+        ``"adversarial"`` term.
     """
-    adversarial = -alpha * discriminator(clean, generated).mean()
     difference = smooth(generated - clean, TAPS_5) - smooth(noisy - clean, TAPS_5)
     mean_match = difference.abs().mean()
+    if discriminator is None:
+        return {"loss": mean_match, "mean_match": mean_match}
+    adversarial = -alpha * _score(discriminator, clean, generated).mean()
     return {
         "loss": adversarial + tau * mean_match,
         "adversarial": adversarial,

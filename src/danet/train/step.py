@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import starmap
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from danet import weights
 from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
-from danet.train.config import LossConfig, TrainConfig
+from danet.train.config import Schedule, TrainConfig
+from danet.train.distribution import Team
 from danet.train.losses import (
     critic_losses,
     denoiser_losses,
@@ -28,27 +31,60 @@ Pairs = tuple[Tensor, Tensor]
 Losses = dict[str, Tensor]
 Betas = tuple[float, float]
 
+# The epochs after which the rates are halved.
+_HALVINGS: dict[Schedule, Sequence[int]] = {
+    "paper": range(10, 70, 10),
+    "program": (20, 30, 40, 50, 60, 65, 70),
+    "program-plus": (20, 30, 40, 50, 55, 60, 65),
+}
+_LARGEST_ADAPTIVE_CLIP = 1e4
 
 _NetworkT = TypeVar("_NetworkT", UNetDenoiser, UNetGenerator, Discriminator)
 
 
 @dataclass
 class Learner(Generic[_NetworkT]):
-    """A network, its optimiser and, if wanted, the running average of its weights."""
+    """A network, its optimiser and, if wanted, the running average of its weights.
+
+    ``norms`` is the sum of the gradient's norms in this epoch, and the mean of the last one's.
+    """
 
     network: _NetworkT
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None = None
+    norms: Tensor = field(default_factory=lambda: torch.tensor([0.0, torch.inf]))
 
-    def descend(self, loss: Tensor, clip: float = 0.0) -> None:
-        """One step down the gradient of ``loss``."""
+    def descend(self, parts: Iterable[Losses], team: Team, clip: float | Tensor = 0.0) -> Losses:
+        """One step down the gradient of the mean of the losses of a batch's parts.
+
+        Args:
+            parts: the terms of each part's loss; computed one after the other, if lazy.
+            team: the processes that see other pairs of the same batch.
+            clip: largest norm of the gradient; 0 is none.
+
+        Returns:
+            The means of the terms, and the ``"gradient_norm"`` before clipping.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+        parameters = list(self.network.parameters())
+        means: Losses = {}
+        count = 0
+        for losses in parts:
+            count += 1
+            losses["loss"].backward()
+            for term, value in losses.items():
+                means[term] = means.get(term, 0) + value.detach()
+        if count > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad /= count
+        team.average_gradients(parameters)
+        limit = clip if isinstance(clip, Tensor) or clip else torch.inf
+        norm = nn.utils.clip_grad_norm_(parameters, cast(float, limit))
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
+        return {**{term: value / count for term, value in means.items()}, "gradient_norm": norm}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Start from these weights."""
@@ -64,46 +100,64 @@ class Learner(Generic[_NetworkT]):
 
 @dataclass
 class TrainState:
-    """All that changes while training: three learners and the number of updates done."""
+    """All that changes while training: up to three learners and the number of updates done.
 
-    denoiser: Learner[UNetDenoiser]
+    ``fakes`` is the generator that makes pairs for the denoiser, which does not learn.
+    """
+
+    denoiser: Learner[UNetDenoiser] | None = None
     generator: Learner[UNetGenerator] | None = None
     discriminator: Learner[Discriminator] | None = None
+    fakes: UNetGenerator | None = None
     update: int = 0
+    team: Team = field(default_factory=Team)
 
     @classmethod
-    def start(cls, config: TrainConfig, device: torch.device | str = "cpu") -> TrainState:
+    def start(
+        cls, config: TrainConfig, device: torch.device | str = "cpu", team: Team | None = None
+    ) -> TrainState:
         """Begin a run with random networks, the same for the same seed.
 
         Args:
             config: the run.
             device: where the networks shall lie.
+            team: the processes that train together; by default this one alone.
+
+        Raises:
+            WeightsError: the generator of ``config.fakes`` cannot be loaded.
         """
-        shape, rates = (config.width, config.depth), config.optimizer
-        average = rates.average
+        rates = config.optimizer
 
         def learner(
             network: _NetworkT, rate: float, betas: Betas, average: float
         ) -> Learner[_NetworkT]:
-            # The stubs of torch lack the form of `to` that lays out modules.
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            _lay_out(network, config, device)
             ema = get_ema_multi_avg_fn(average)
-            return Learner(
-                network,
-                torch.optim.Adam(network.parameters(), rate, betas, fused=True),
-                AveragedModel(network, multi_avg_fn=ema) if average else None,
-            )
+            averaged = AveragedModel(network, multi_avg_fn=ema) if average else None
+            # The critic's gradient penalty needs second derivatives, which compiling lacks.
+            if config.compile and not isinstance(network, Discriminator):
+                network.compile()
+            optimizer = torch.optim.Adam(network.parameters(), rate, betas, fused=True)
+            return Learner(network, optimizer, averaged)
 
+        state = cls(team=team or Team())
+        shape, average = (config.width, config.depth), rates.average
         # The weights are drawn on the CPU; the caller's random numbers stay as they are.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
-            denoiser = UNetDenoiser(*shape)
-            state = cls(learner(denoiser, rates.denoiser, (0.9, 0.999), average))
-            if config.mode == "joint":
-                critic, betas = Discriminator(config.critic_width, config.patch_size), (0.5, 0.9)
+            if "denoiser" in config.networks:
+                denoiser = UNetDenoiser(*shape)
+                state.denoiser = learner(denoiser, rates.denoiser, (0.9, 0.999), average)
+            if "discriminator" in config.networks:
+                critic = Discriminator(config.critic_width, config.patch_size)
+                state.discriminator = learner(critic, rates.discriminator, (0.5, 0.9), 0.0)
+            if "generator" in config.networks:
                 generator = UNetGenerator(*shape)
-                state.generator = learner(generator, rates.generator, betas, average)
-                state.discriminator = learner(critic, rates.discriminator, betas, 0.0)
+                state.generator = learner(generator, rates.generator, (0.5, 0.9), average)
+        if config.fakes:
+            source = weights.find(config.fakes.generator, "generator")
+            loaded = weights.load_network(source, "generator")
+            state.fakes = cast(UNetGenerator, _lay_out(loaded, config, device))
         return state
 
     def learners(self) -> dict[str, Learner[Any]]:
@@ -116,13 +170,21 @@ class TrainState:
         return {name: learner for name, learner in named.items() if learner is not None}
 
 
+def _lay_out(network: nn.Module, config: TrainConfig, device: torch.device | str) -> nn.Module:
+    layout = torch.channels_last if config.channels_last else torch.preserve_format
+    # The stubs of torch lack the form of `to` that lays out modules.
+    network.to(device, memory_format=layout)  # type: ignore[call-overload]
+    return network
+
+
 def learning_rate_factor(config: TrainConfig, update: int) -> float:
     """What the learning rates are multiplied by at one update."""
     rates = config.optimizer
     rise = min(1.0, (update + 1) / rates.warmup) if rates.warmup else 1.0
-    if rates.schedule == "constant":
-        return rise
-    return float(rise * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * update / config.updates))))
+    if rates.schedule == "cosine":
+        return float(rise * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * update / config.updates))))
+    epochs = _HALVINGS.get(rates.schedule, ())
+    return float(rise * 0.5 ** sum(update >= epoch * rates.epoch for epoch in epochs))
 
 
 @contextmanager
@@ -136,93 +198,156 @@ def _frozen(learner: Learner[Any]) -> Iterator[None]:
 
 
 class _Draws:
-    """The random draws of one update, fixed by seed and update on every device."""
+    """The random draws of one update, fixed by seed and update on every device.
 
-    def __init__(self, seed: int, update: int) -> None:
+    They are drawn for the whole batch, of which a process of a team takes its own rows.
+    """
+
+    def __init__(self, seed: int, update: int, team: Team) -> None:
         words = np.random.SeedSequence([seed, update]).generate_state(2)
         self.source = torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
+        self.team = team
 
     def latent(self, clean: Tensor) -> Tensor:
-        shape = (clean.shape[0], 1, *clean.shape[2:])
-        return torch.randn(shape, generator=self.source).to(clean.device)
+        shape = (clean.shape[0] * self.team.size, 1, *clean.shape[2:])
+        return self.team.own(torch.randn(shape, generator=self.source)).to(clean.device)
 
     def mix(self, clean: Tensor) -> Tensor:
-        return torch.rand((clean.shape[0], 1, 1, 1), generator=self.source).to(clean.device)
+        shape = (clean.shape[0] * self.team.size, 1, 1, 1)
+        return self.team.own(torch.rand(shape, generator=self.source)).to(clean.device)
+
+
+def _computing(config: TrainConfig, device: torch.device) -> torch.autocast:
+    """The precision that networks are computed in."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def _parts(config: TrainConfig, *tensors: Tensor | None) -> Iterator[Sequence[Any]]:
+    """The parts of a batch that are computed one after the other."""
+    count = config.accumulate
+    return zip(*([None] * count if t is None else t.chunk(count) for t in tensors), strict=True)
 
 
 def _update_discriminator(
-    state: TrainState, batches: Sequence[Pairs], draws: _Draws, config: LossConfig
+    state: TrainState, batches: Sequence[Pairs], draws: _Draws, config: TrainConfig
 ) -> Losses:
-    assert state.discriminator and state.generator
+    assert state.discriminator
+    learner = state.discriminator
+
+    def losses(
+        clean: Tensor, noisy: Tensor, denoised: Tensor, generated: Tensor, *mixes: Tensor
+    ) -> Losses:
+        with _computing(config, clean.device):
+            return critic_losses(
+                learner.network,
+                (clean, noisy),
+                denoised,
+                generated,
+                (mixes[0], mixes[1]),
+                alpha=config.loss.alpha,
+                penalty=config.loss.penalty,
+            )
+
+    # R and G do not change in between, so that one pass makes the fakes of all the batches.
     clean, noisy = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    with torch.no_grad():
-        denoised = state.denoiser.network(noisy)
-        generated = state.generator.network(clean, draws.latent(clean))
     sizes = [len(x) for x, _ in batches]
-    fakes = zip(denoised.split(sizes), generated.split(sizes), strict=True)
-    for batch, (restored, made) in zip(batches, fakes, strict=True):
-        losses = critic_losses(
-            state.discriminator.network,
-            batch,
-            restored,
-            made,
-            (draws.mix(restored), draws.mix(restored)),
-            alpha=config.alpha,
-            penalty=config.penalty,
-        )
-        state.discriminator.descend(losses["loss"])
-    return losses
+    denoised: Sequence[Tensor | None] = [None] * len(batches)
+    generated: Sequence[Tensor | None] = [None] * len(batches)
+    with torch.no_grad(), _computing(config, clean.device):
+        if state.denoiser:
+            denoised = state.denoiser.network(noisy).split(sizes)
+        if state.generator:
+            latent = torch.cat([draws.latent(x) for x, _ in batches])
+            generated = state.generator.network(clean, latent).split(sizes)
+    report: Losses = {}
+    for (x, y), restored, made in zip(batches, denoised, generated, strict=True):
+        parts = _parts(config, x, y, restored, made, draws.mix(x), draws.mix(x))
+        report = learner.descend(starmap(losses, parts), state.team)
+    return report
 
 
 def _update_denoiser(
     state: TrainState, batch: Pairs, extra: Pairs | None, config: TrainConfig
 ) -> Losses:
-    clean, noisy = batch
-    if extra is not None:
-        clean, noisy = torch.cat([clean, extra[0]]), torch.cat([noisy, extra[1]])
-    critic = state.discriminator
+    assert state.denoiser
+    learner, critic, (clean, noisy) = state.denoiser, state.discriminator, batch
+
+    def losses(clean: Tensor, noisy: Tensor, more_clean: Tensor, more_noisy: Tensor) -> Losses:
+        judged = len(clean)
+        if more_clean is not None:
+            clean, noisy = torch.cat([clean, more_clean]), torch.cat([noisy, more_noisy])
+        with _computing(config, clean.device):
+            return denoiser_losses(
+                critic.network if critic else None,
+                clean,
+                noisy,
+                learner.network(noisy),
+                judged=judged,
+                alpha=config.loss.alpha,
+                tau=config.loss.tau_denoiser,
+                reduction=config.loss.reduction,
+            )
+
+    parts = _parts(config, clean, noisy, *(extra or (None, None)))
     with _frozen(critic) if critic else nullcontext():
-        losses = denoiser_losses(
-            critic.network if critic else None,
-            clean,
-            noisy,
-            state.denoiser.network(noisy),
-            judged=len(batch[0]),
-            alpha=config.loss.alpha,
-            tau=config.loss.tau_denoiser,
-        )
-        state.denoiser.descend(losses["loss"], config.optimizer.clip)
-    return losses
+        report = learner.descend(starmap(losses, parts), state.team, _clip(learner, config))
+    learner.norms[0] += report["gradient_norm"]
+    if (state.update + 1) % config.optimizer.epoch == 0:
+        learner.norms[1] = learner.norms[0] / config.optimizer.epoch
+        learner.norms[0] = 0
+    return report
+
+
+def _clip(learner: Learner[Any], config: TrainConfig) -> float | Tensor:
+    if config.optimizer.clip == "adaptive":
+        return learner.norms[1].clamp(max=_LARGEST_ADAPTIVE_CLIP)
+    return config.optimizer.clip
 
 
 def _update_generator(
     state: TrainState, batch: Pairs, draws: _Draws, config: TrainConfig
 ) -> Losses:
-    assert state.discriminator and state.generator
-    clean, noisy = batch
-    with _frozen(state.discriminator):
-        losses = generator_losses(
-            state.discriminator.network,
-            clean,
-            noisy,
-            state.generator.network(clean, draws.latent(clean)),
-            alpha=config.loss.alpha,
-            tau=config.loss.tau_generator,
-        )
-        state.generator.descend(losses["loss"], config.optimizer.clip)
-    return losses
+    assert state.generator
+    learner, critic = state.generator, state.discriminator
+
+    def losses(clean: Tensor, noisy: Tensor, latent: Tensor) -> Losses:
+        with _computing(config, clean.device):
+            return generator_losses(
+                critic.network if critic else None,
+                clean,
+                noisy,
+                learner.network(clean, latent),
+                alpha=config.loss.alpha,
+                tau=config.loss.tau_generator,
+            )
+
+    parts = _parts(config, *batch, draws.latent(batch[0]))
+    with _frozen(critic) if critic else nullcontext():
+        return learner.descend(starmap(losses, parts), state.team, _clip(learner, config))
 
 
 def _start_generator(
     state: TrainState, batches: Sequence[Pairs], draws: _Draws, config: TrainConfig
 ) -> Losses:
     assert state.generator
+    learner = state.generator
+
+    def losses(clean: Tensor, noisy: Tensor, latent: Tensor) -> Losses:
+        with _computing(config, clean.device):
+            generated = learner.network(clean, latent)
+            return generator_start_losses(clean, noisy, generated, latent)
+
     clean, noisy = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    latent = draws.latent(clean)
-    generated = state.generator.network(clean, latent)
-    losses = generator_start_losses(clean, noisy, generated, latent)
-    state.generator.descend(losses["loss"], config.optimizer.clip)
-    return losses
+    latent = torch.cat([draws.latent(x) for x, _ in batches])
+    parts = _parts(config, clean, noisy, latent)
+    return learner.descend(starmap(losses, parts), state.team, _clip(learner, config))
+
+
+def _make_fakes(state: TrainState, clean: Tensor, draws: _Draws, config: TrainConfig) -> Pairs:
+    """Pairs of DANet+: noise that a trained generator makes for clean patches."""
+    assert state.fakes
+    with torch.no_grad(), _computing(config, clean.device):
+        return clean, state.fakes(clean, draws.latent(clean)).clamp(0, 1)
 
 
 def train_step(
@@ -231,35 +356,45 @@ def train_step(
     """One update of R and G, after one of D for each batch: the body of Algorithm 1.
 
     In the first ``config.generator_start`` updates of joint training, G learns towards noise of
-    the real strength instead of from D, which by then knows real noise.
+    the real strength instead of from D, which by then knows real noise.  Networks that the
+    mode leaves out are skipped.
 
     Args:
         state: changed in place.
         batches: pairs from the camera, one batch for each update of D; the last one also
-            serves R and G.  One batch if R trains alone.
-        extra: further pairs for R's absolute error, or None.
+            serves R and G.  One batch where there is no D.
+        extra: further pairs for R's absolute error, or None; with ``config.fakes`` only the
+            clean patches count.
         config: weights of the losses, rates and seed.
 
     Returns:
-        Every term of the losses, named by the network that minimises it.
+        Every term of the losses, the norm of the gradient and the learning rate, named by the
+        network that they belong to.
     """
     factor = learning_rate_factor(config, state.update)
-    for name, learner in state.learners().items():
-        for group in learner.optimizer.param_groups:
-            group["lr"] = getattr(config.optimizer, name) * factor
-
-    draws = _Draws(config.seed, state.update)
     report: dict[str, Losses] = {}
-    if state.generator:
-        report["discriminator"] = _update_discriminator(state, batches, draws, config.loss)
-    report["denoiser"] = _update_denoiser(state, batches[-1], extra, config)
+    rates: dict[str, float] = {}
+    for name, learner in state.learners().items():
+        rate = getattr(config.optimizer, name) * factor
+        rates[f"{name}/learning_rate"] = rate
+        for group in learner.optimizer.param_groups:
+            group["lr"] = rate
+
+    draws = _Draws(config.seed, state.update, state.team)
+    if state.discriminator:
+        report["discriminator"] = _update_discriminator(state, batches, draws, config)
+    if state.denoiser:
+        if state.fakes and extra:
+            extra = _make_fakes(state, extra[0], draws, config)
+        report["denoiser"] = _update_denoiser(state, batches[-1], extra, config)
     if state.generator and state.update < config.generator_start:
         report["generator"] = _start_generator(state, batches, draws, config)
     elif state.generator:
         report["generator"] = _update_generator(state, batches[-1], draws, config)
     state.update += 1
-    return {
-        f"{network}/{term}": float(value.detach())
+    named = {
+        f"{network}/{term}": value
         for network, losses in report.items()
         for term, value in losses.items()
     }
+    return state.team.average(named) | rates

@@ -1,0 +1,147 @@
+"""The batches of a run: its data sets, and the items of each update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from danet import data
+from danet.noise import CameraPipeline
+from danet.train.config import DataConfig, TrainConfig
+from danet.train.distribution import Team
+from danet.train.step import Pairs
+
+__all__ = ["Patches", "Sources", "batches"]
+
+Patches = Dataset[tuple[Tensor, Tensor]]
+_PairsOfPixels = Sequence[tuple[data.Pixels, data.Pixels]]
+
+
+class Sources:
+    """The data sets of a run.
+
+    Args:
+        config: the run.
+
+    Attributes:
+        real: the camera's pairs.
+        extra: the pairs that R sees besides, or the clean patches that a generator adds noise
+            to; None if there are none.
+        pairs: how many pictures ``real`` draws from.
+
+    Raises:
+        DataError: the pairs cannot be had.
+        ImageError: a picture cannot be read.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        source, size, seed = config.data, config.patch_size, config.seed
+        roots = [list(_pairs(source, root)) for root in source.roots]
+        self.pairs = sum(map(len, roots))
+        weights = source.weights or [1.0] * len(roots)
+        self.real = _mixed([data.PairPatches(p, size, seed) for p in roots], weights, seed + 4)
+        self.extra: Patches | None = None
+        if config.fakes:
+            clean = [p for folder in config.fakes.clean for p in _pictures(folder)]
+            sides = [clean] if clean else [[x for x, _ in pairs] for pairs in roots]
+            parts = [data.NoisedPatches(side, size, seed + 2, _as_it_is) for side in sides]
+            self.extra = _mixed(parts, [1.0] if clean else weights, seed + 3)
+        elif config.extra_size:
+            self.extra = _extra([pair for pairs in roots for pair in pairs], config)
+
+
+def _as_it_is(clean: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:
+    return clean
+
+
+def _mixed(parts: Sequence[Patches], weights: Sequence[float], seed: int) -> Patches:
+    return parts[0] if len(parts) == 1 else data.Mixture(parts, weights, seed)
+
+
+def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
+    """Real pairs with their noise scaled, and clean pictures with the camera model's noise."""
+    source, size, seed = config.data, config.patch_size, config.seed
+    # A part that is never drawn is left out, so that its size limits are not imposed.
+    parts: list[Patches] = []
+    shares: list[float] = []
+    if source.strengthened > 0:
+        parts.append(
+            data.PairPatches(pairs, size, seed + 1, strength=source.strength, scale=source.scale)
+        )
+        shares.append(source.strengthened)
+    if source.strengthened < 1:
+        parts.append(
+            data.NoisedPatches(
+                [picture for picture, _ in pairs] + list(_clean(source)),
+                size,
+                seed + 2,
+                CameraPipeline().add_noise,
+                shrink=source.shrink,
+                exposure=source.exposure,
+                saturation=source.saturation,
+            )
+        )
+        shares.append(1 - source.strengthened)
+    return data.Mixture(parts, shares, seed + 3)
+
+
+def _pairs(source: DataConfig, root: Any) -> Iterator[tuple[data.Pixels, data.Pixels]]:
+    if source.layout == "folder":
+        yield from map(data.read_pair, data.folder_pairs(root))
+        return
+    yield from map(data.read_pair, data.polyu_pairs(root, "train"))
+    if source.frames:
+        for pair in data.polyu_pairs(root, "train", "full"):
+            yield from data.screened_tiles(*data.read_pair(pair))
+
+
+def _clean(source: DataConfig) -> Iterator[data.Pixels]:
+    if source.layout == "polyu":
+        for root in source.roots:
+            yield from map(data.read_picture, data.polyu_clean(root, "train"))
+    for folder in source.clean:
+        yield from _pictures(folder)
+
+
+def _pictures(folder: Any) -> Iterator[data.Pixels]:
+    return map(data.read_picture, data.picture_files(folder))
+
+
+def batches(
+    config: TrainConfig, sources: Sources, team: Team, start: int
+) -> Iterator[tuple[list[Pairs], Pairs | None]]:
+    """For each update from ``start`` on: the camera's batches, and the extra one or None.
+
+    Args:
+        config: the run.
+        sources: its data sets.
+        team: the processes that share each batch.
+        start: the first update to give batches for.
+    """
+    per_update = config.critic_updates if "discriminator" in config.networks else 1
+    real = _loader(sources.real, config, config.real_size, per_update, team, start)
+    extra = None
+    if sources.extra is not None and config.more_size:
+        extra = _loader(sources.extra, config, config.more_size, 1, team, start)
+    while True:
+        yield [next(real) for _ in range(per_update)], next(extra) if extra else None
+
+
+def _loader(
+    patches: Patches, config: TrainConfig, size: int, per_update: int, team: Team, start: int
+) -> Iterator[Pairs]:
+    # An item is fixed by its index, so where to go on is all that resuming needs, and the rows
+    # of a batch are all that a process of a team needs to know.
+    own = size // team.size
+    firsts = range(start * per_update * size, config.updates * per_update * size, size)
+    begins = (first + team.rank * own for first in firsts)
+    rows = (list(range(begin, begin + own)) for begin in begins)
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        patches, batch_sampler=rows, num_workers=config.workers
+    )
+    yield from loader
