@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from danet.backbones import BACKBONES, Backbone
 from danet.errors import ConfigError, WeightsError
 from danet.files import atomic_write
 from danet.networks import (
@@ -28,6 +29,10 @@ from danet.networks import (
 
 __all__ = ["Kind", "find", "load_checkpoint", "load_network", "names", "save_network"]
 
+_CLASSES: dict[Kind, Mapping[str, type[Backbone]]] = {
+    "denoiser": DENOISERS,
+    "generator": GENERATORS,
+}
 # What the authors' joint checkpoints call them; their "D" is not the discriminator.
 _JOINT_KEYS: dict[Kind, str] = {"denoiser": "D", "generator": "G"}
 _FORMAT = 1
@@ -97,10 +102,8 @@ def load_network(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork | 
         return load_checkpoint(path, kind)
     config = _read_config(path / "config.json", kind)
     model = path / "model.safetensors"
-    try:
-        network = _empty(kind, config["backbone"], config["width"], config["depth"])
-    except ConfigError as error:
-        raise WeightsError(f"{path / 'config.json'}: {error}") from error
+    shape = config["backbone"], config["width"], config["depth"]
+    network = _empty(kind, *shape, source=path / "config.json")
     return _filled(network, f"{config['backbone']} {kind}", _read_tensors(model), model)
 
 
@@ -134,10 +137,7 @@ def load_checkpoint(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork
             "unet; one with another loads from its folder, as config.json names the backbone"
         )
     levels = {str(name).split(".")[1] for name in tensors if str(name).startswith("down_path.")}
-    try:
-        network = _empty(kind, "unet", first.shape[0], len(levels))
-    except ConfigError as error:
-        raise WeightsError(f"{path}: {error}") from error
+    network = _empty(kind, "unet", first.shape[0], len(levels), source=path)
     return _filled(network, f"unet {kind}", tensors, path)
 
 
@@ -163,21 +163,20 @@ def save_network(
         >>> load_network(folder, "denoiser").width
         2
     """
-    kind, classes = (
-        ("denoiser", DENOISERS)
-        if isinstance(network, DenoiserNetwork)
-        else ("generator", GENERATORS)
+    found = (
+        {"kind": kind, "backbone": backbone}
+        for kind, classes in _CLASSES.items()
+        for backbone, network_class in classes.items()
+        if isinstance(network, network_class)
     )
-    backbone = next((name for name, cls in classes.items() if isinstance(network, cls)), None)
-    if backbone is None:
+    if (described := next(found, None)) is None:
         raise WeightsError(
             f"a {type(network).__name__} is neither a denoiser nor a generator with one of the "
-            f"backbones {', '.join(DENOISERS)}"
+            f"backbones {', '.join(BACKBONES)}"
         )
     config = {
         "format": _FORMAT,
-        "kind": kind,
-        "backbone": backbone,
+        **described,
         "width": network.width,
         "depth": network.depth,
     }
@@ -231,15 +230,20 @@ def _check_config(config: dict[str, Any], kind: Kind, path: Path) -> None:
             raise WeightsError(f"{path}: {key!r} is {config[key]!r}, and must be {right!r}")
 
 
-def _empty(kind: Kind, backbone: str, width: int, depth: int) -> DenoiserNetwork | GeneratorNetwork:
+def _empty(
+    kind: Kind, backbone: str, width: int, depth: int, source: Path
+) -> DenoiserNetwork | GeneratorNetwork:
     """A network without storage: no weights are drawn, so the caller's random numbers stay."""
-    with torch.device("meta"):
-        return build(kind, backbone, width, depth)
+    try:
+        with torch.device("meta"):
+            return build(kind, backbone, width, depth)
+    except ConfigError as error:
+        raise WeightsError(f"{source}: {error}") from error
 
 
 def _filled(
     network: DenoiserNetwork | GeneratorNetwork,
-    name_of_network: str,
+    description: str,
     tensors: Mapping[str, Any],
     source: Path,
 ) -> DenoiserNetwork | GeneratorNetwork:
@@ -252,10 +256,13 @@ def _filled(
             problems.append(f"{name} {problem}")
     if problems:
         raise WeightsError(
-            f"{source}: does not fit a {name_of_network} of width {network.width} and depth "
+            f"{source}: does not fit a {description} of width {network.width} and depth "
             f"{network.depth}: {_listed(problems)}"
         )
-    own = {name: value.to(expected[name].dtype, copy=True) for name, value in tensors.items()}
+    own = {
+        name: value.to(torch.float32 if value.is_floating_point() else torch.int64, copy=True)
+        for name, value in tensors.items()
+    }
     network.load_state_dict(own, assign=True)
     return network.eval()
 
