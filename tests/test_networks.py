@@ -87,9 +87,8 @@ def test_each_backbone_has_a_denoiser_and_a_generator() -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbone_estimates_the_noise(name: str) -> None:
     clean, noisy, latent = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.randn(2, 1, 8, 8)
-    denoiser, generator = (
-        build(kind, name, *SMALL[name]).eval() for kind in ("denoiser", "generator")
-    )
+    denoiser = build("denoiser", name, *SMALL[name]).eval()
+    generator = build("generator", name, *SMALL[name]).eval()
     assert isinstance(denoiser, DenoiserNetwork)
     assert isinstance(generator, GeneratorNetwork)
     plain, joined = BACKBONES[name](3, 3, *SMALL[name]), BACKBONES[name](4, 3, *SMALL[name])
@@ -138,7 +137,7 @@ def test_unknown_backbone_is_named_with_the_nearest() -> None:
         match=r"no backbone 'dcnn'; .* unet, dncnn, red, ridnet, nafnet; did you mean 'dncnn'\?$",
     ):
         build("denoiser", "dcnn")
-    with pytest.raises(ConfigError, match="are: unet, dncnn, red, ridnet, nafnet$"):
+    with pytest.raises(ConfigError, match=r"are: unet, dncnn, red, ridnet, nafnet$"):
         build("generator", "transformer")
 
 
@@ -166,11 +165,12 @@ def test_training_lowers_the_error(name: str) -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_losses_give_every_parameter_a_finite_gradient(name: str) -> None:
     critic = Discriminator(2, patch_size=16)
-    denoiser, generator = (build(kind, name, *SMALL[name]) for kind in ("denoiser", "generator"))
+    denoiser = build("denoiser", name, *SMALL[name])
+    generator = build("generator", name, *SMALL[name])
     clean, noisy = torch.rand(2, 2, 3, 16, 16)
     denoised, generated = denoiser(noisy), generator(clean, torch.randn(2, 1, 16, 16))
     fakes = denoised.detach(), generated.detach()
-    mixes = torch.rand(2, 2, 1, 1, 1).unbind()
+    mixes = torch.rand(2, 1, 1, 1), torch.rand(2, 1, 1, 1)
     losses = {
         denoiser: denoiser_losses(critic, clean, noisy, denoised),
         generator: generator_losses(critic, clean, noisy, generated),

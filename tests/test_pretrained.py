@@ -187,8 +187,6 @@ def test_only_a_network_that_sees_no_farther_than_its_radius_is_tiled(
     backbone: str, calls: int
 ) -> None:
     denoiser = Denoiser(build("denoiser", backbone, 4, 2), tile=32)
-    for parameter in denoiser.network.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
     done = []
     denoiser.network.register_forward_hook(lambda *_: done.append(1))
     noisy = 0.4 + 0.2 * torch.rand(3, 50, 61)
