@@ -14,7 +14,7 @@ FLOORS = {
     for floor, names in enumerate(
         [
             "errors",
-            "networks files devices images sizes filters sampling",
+            "backbones networks files devices images sizes filters sampling",
             "tiling metrics noise data",
             "weights pretrained",
             "train",

@@ -4,10 +4,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from danet.networks import Discriminator, UNet, UNetDenoiser, UNetGenerator
+from danet.backbones import BACKBONES
+from danet.errors import ConfigError
+from danet.networks import (
+    DENOISERS,
+    GENERATORS,
+    DenoiserNetwork,
+    Discriminator,
+    GeneratorNetwork,
+    Kind,
+    UNetDenoiser,
+    UNetGenerator,
+    build,
+)
 from danet.sizes import crop, pad_to_multiple
+from danet.train.losses import critic_losses, denoiser_losses, generator_losses
 
 Golden = Callable[[str], dict[str, Tensor]]
+# Width and depth of small networks with every part that the large ones have.
+SMALL = {"unet": (4, 2), "dncnn": (4, 4), "red": (4, 8), "ridnet": (16, 1), "nafnet": (4, 2)}
 
 
 def parameters(network: nn.Module) -> int:
@@ -62,23 +77,106 @@ def test_any_width_and_depth(width: int, depth: int) -> None:
     assert network(torch.rand(2, 3, side, side)).shape == (2, 3, side, side)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
-def test_receptive_radius_is_the_farthest_reach_of_any_phase(depth: int) -> None:
-    network = UNet(1, 1, width=1, depth=depth).double()
-    # Everything linear and positive, so that nothing cancels in the gradient.
-    for module in network.modules():
-        if isinstance(module, nn.LeakyReLU):
-            module.negative_slope = 1.0
-    for parameter in network.parameters():
-        nn.init.constant_(parameter, 0.1)
-    multiple, radius = network.size_multiple, network.receptive_radius
-    centre = (radius // multiple + 1) * multiple
-    size = (1, 1, multiple, 2 * centre + multiple)
-    row = torch.zeros(size, dtype=torch.float64, requires_grad=True)
-    output = network(row)
-    reaches = []
-    for column in range(centre, centre + multiple):
-        (gradient,) = torch.autograd.grad(output[0, 0, 0, column], row, retain_graph=True)
-        seen = gradient[0, 0].sum(dim=0).nonzero().flatten()
-        reaches += [column - int(seen[0]), int(seen[-1]) - column]
-    assert max(reaches) == radius
+def test_each_backbone_has_a_denoiser_and_a_generator() -> None:
+    assert SMALL.keys() == BACKBONES.keys() == DENOISERS.keys() == GENERATORS.keys()
+    for name, backbone in BACKBONES.items():
+        for cls in (DENOISERS[name], GENERATORS[name]):
+            assert issubclass(cls, backbone)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbone_estimates_the_noise(name: str) -> None:
+    clean, noisy, latent = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.randn(2, 1, 8, 8)
+    denoiser = build("denoiser", name, *SMALL[name]).eval()
+    generator = build("generator", name, *SMALL[name]).eval()
+    assert isinstance(denoiser, DenoiserNetwork)
+    assert isinstance(generator, GeneratorNetwork)
+    plain, joined = BACKBONES[name](3, 3, *SMALL[name]), BACKBONES[name](4, 3, *SMALL[name])
+    # The same names: neither adds a prefix.
+    plain.load_state_dict(denoiser.state_dict())
+    joined.load_state_dict(generator.state_dict())
+    with torch.no_grad():
+        close(denoiser(noisy), noisy - plain.eval()(noisy))
+        close(generator(clean, latent), clean + joined.eval()(torch.cat([clean, latent], 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("unet", (32, 5)),
+        ("dncnn", (64, 17)),
+        ("red", (64, 30)),
+        ("ridnet", (64, 4)),
+        ("nafnet", (32, 5)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["denoiser", "generator"])
+def test_sizes_that_are_not_given_are_the_backbones_own(
+    kind: Kind, name: str, default: tuple[int, int]
+) -> None:
+    with torch.device("meta"):
+        for given in [(None, None), (2, None), (None, 2)]:
+            network = build(kind, name, *given)
+            expected = tuple(a or b for a, b in zip(given, default, strict=True))
+            assert (network.width, network.depth) == expected
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_weights_are_drawn_from_torchs_random_numbers(name: str) -> None:
+    def drawn(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return torch.cat([p.flatten() for p in build("denoiser", name, *SMALL[name]).parameters()])
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+
+
+def test_unknown_backbone_is_named_with_the_nearest() -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"no backbone 'dcnn'; .* unet, dncnn, red, ridnet, nafnet; did you mean 'dncnn'\?$",
+    ):
+        build("denoiser", "dcnn")
+    with pytest.raises(ConfigError, match=r"are: unet, dncnn, red, ridnet, nafnet$"):
+        build("generator", "transformer")
+
+
+def test_size_that_the_backbone_has_not_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="depth is 17, and must be from 1 to 12 for a UNetDen"):
+        build("denoiser", "unet", depth=17)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_training_lowers_the_error(name: str) -> None:
+    clean = torch.rand(4, 3, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    noisy = clean + 0.2 * torch.randn_like(clean)
+    network = build("denoiser", name, *SMALL[name])
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    errors = []
+    for _ in range(30):
+        error = (network(noisy) - clean).abs().mean()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        errors.append(float(error.detach()))
+    assert errors[-1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_losses_give_every_parameter_a_finite_gradient(name: str) -> None:
+    critic = Discriminator(2, patch_size=16)
+    denoiser = build("denoiser", name, *SMALL[name])
+    generator = build("generator", name, *SMALL[name])
+    clean, noisy = torch.rand(2, 2, 3, 16, 16)
+    denoised, generated = denoiser(noisy), generator(clean, torch.randn(2, 1, 16, 16))
+    fakes = denoised.detach(), generated.detach()
+    mixes = torch.rand(2, 1, 1, 1), torch.rand(2, 1, 1, 1)
+    losses = {
+        denoiser: denoiser_losses(critic, clean, noisy, denoised),
+        generator: generator_losses(critic, clean, noisy, generated),
+        critic: critic_losses(critic, (clean, noisy), *fakes, mixes),
+    }
+    for network, terms in losses.items():
+        gradients = torch.autograd.grad(terms["loss"], tuple(network.parameters()))
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert any(gradient.any() for gradient in gradients)

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from danet.backbones import BACKBONES
 from danet.errors import ConfigError, ImageError, WeightsError
-from danet.networks import UNetDenoiser, UNetGenerator
+from danet.networks import UNetDenoiser, UNetGenerator, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 Golden = Callable[[str], dict[str, Tensor]]
@@ -168,9 +169,41 @@ def test_network_is_taken_as_it_is() -> None:
     assert network.training
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_any_backbone_takes_odd_sizes(backbone: str) -> None:
+    noisy = picture(13, 22)
+    denoised = Denoiser(build("denoiser", backbone, 2, 2))(noisy)
+    generated = NoiseGenerator(build("generator", backbone, 2, 2)).sample(noisy, n=2, seed=1)
+    assert denoised.shape == noisy.shape
+    assert generated.shape == (2, *noisy.shape)
+    assert not same(denoised, noisy)
+    assert not same(generated[0], generated[1])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "calls"), [("unet", 4), ("dncnn", 4), ("red", 4), ("ridnet", 1), ("nafnet", 1)]
+)
+def test_only_a_network_that_sees_no_farther_than_its_radius_is_tiled(
+    backbone: str, calls: int
+) -> None:
+    denoiser = Denoiser(build("denoiser", backbone, 4, 2), tile=32)
+    done = []
+    denoiser.network.register_forward_hook(lambda *_: done.append(1))
+    noisy = 0.4 + 0.2 * torch.rand(3, 50, 61)
+    tiled = denoiser(noisy)
+    assert len(done) == calls
+    denoiser.tile = None
+    torch.testing.assert_close(tiled, denoiser(noisy), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("cls", "network"),
-    [(Denoiser, UNetDenoiser(2, 3)), (NoiseGenerator, UNetGenerator(2, 3))],
+    [
+        (Denoiser, UNetDenoiser(2, 3)),
+        (NoiseGenerator, UNetGenerator(2, 3)),
+        (Denoiser, build("denoiser", "dncnn", 2, 3)),
+        (NoiseGenerator, build("generator", "nafnet", 2, 2)),
+    ],
 )
 def test_saved_networks_load_bit_for_bit(
     tmp_path: Path, cls: type[Denoiser] | type[NoiseGenerator], network: Any
@@ -209,9 +242,9 @@ def test_unknown_device_is_an_error(tiny_weights: Path, device: str) -> None:
 @pytest.mark.parametrize(
     ("cls", "network", "right"),
     [
-        (Denoiser, UNetGenerator(2, 3), "UNetDenoiser"),
-        (NoiseGenerator, UNetDenoiser(2, 3), "UNetGenerator"),
-        (Denoiser, torch.nn.Identity(), "UNetDenoiser"),
+        (Denoiser, UNetGenerator(2, 3), "DenoiserNetwork"),
+        (NoiseGenerator, UNetDenoiser(2, 3), "GeneratorNetwork"),
+        (Denoiser, BACKBONES["unet"](3, 3, 2, 3), "DenoiserNetwork"),
     ],
 )
 def test_network_of_another_class_is_an_error(cls: Any, network: Any, right: str) -> None:

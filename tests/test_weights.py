@@ -12,7 +12,7 @@ from torch import Tensor
 
 from danet import weights
 from danet.errors import WeightsError
-from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
+from danet.networks import Discriminator, UNetDenoiser, build
 from danet.weights import Kind, find, load_checkpoint, load_network, save_network
 
 Golden = Callable[[str], dict[str, Tensor]]
@@ -37,26 +37,55 @@ def assert_same(network: torch.nn.Module, expected: dict[str, Tensor]) -> None:
         assert torch.equal(state[name], value), name
 
 
-@pytest.mark.parametrize(("width", "depth"), [(2, 5), (3, 1)])
-@pytest.mark.parametrize("network_class", [UNetDenoiser, UNetGenerator])
+@pytest.mark.parametrize("kind", ["denoiser", "generator"])
+@pytest.mark.parametrize(
+    ("backbone", "width", "depth"),
+    [
+        ("unet", 2, 5),
+        ("unet", 3, 1),
+        ("dncnn", 2, 17),
+        ("red", 2, 30),
+        ("ridnet", 2, 4),
+        ("nafnet", 2, 3),
+    ],
+)
 def test_saved_network_loads_bit_for_bit(
-    tmp_path: Path,
-    network_class: type[UNetDenoiser] | type[UNetGenerator],
-    width: int,
-    depth: int,
+    tmp_path: Path, kind: Kind, backbone: str, width: int, depth: int
 ) -> None:
-    network = network_class(width, depth)
-    kind: Kind = "denoiser" if network_class is UNetDenoiser else "generator"
+    network = build(kind, backbone, width, depth)
+    # In training mode, this changes what batch normalisation remembers.
+    side = 3 * network.size_multiple
+    network(*torch.rand(1, 4, side, side).split([3, 1], dim=1)[: 1 if kind == "denoiser" else 2])
     save_network(network, tmp_path, "# Card")
     loaded = load_network(tmp_path, kind)
-    assert type(loaded) is network_class
+    assert type(loaded) is type(network)
     assert not loaded.training
     assert all(parameter.requires_grad for parameter in loaded.parameters())
     assert_same(loaded, network.state_dict())
     assert json.loads((tmp_path / "config.json").read_text()) == {
-        "format": 1, "kind": kind, "backbone": "unet", "width": width, "depth": depth,
+        "format": 1, "kind": kind, "backbone": backbone, "width": width, "depth": depth,
     }  # fmt: skip
     assert (tmp_path / "README.md").read_text() == "# Card\n"
+
+
+def test_counters_of_batch_normalisation_stay_integers(tmp_path: Path) -> None:
+    network = build("denoiser", "dncnn", 2, 3)
+    network(torch.rand(1, 3, 4, 4))
+    name = "layers.3.num_batches_tracked"
+    assert int(network.state_dict()[name]) == 1
+    save_network(network, tmp_path, "")
+    assert load_network(tmp_path, "denoiser").state_dict()[name].dtype == torch.int64
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file({**tensors, name: torch.tensor(1.0)}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=f"{name} is torch.float32, not a tensor of integers"):
+        load_network(tmp_path, "denoiser")
+
+
+@pytest.mark.parametrize("backbone", ["dncnn", "red", "ridnet", "nafnet"])
+def test_single_file_of_another_backbone_is_refused(tmp_path: Path, backbone: str) -> None:
+    save_network(build("denoiser", backbone, 2, 2), tmp_path, "")
+    with pytest.raises(WeightsError, match="with the backbone unet; one with another loads from"):
+        load_checkpoint(tmp_path / "model.safetensors", "denoiser")
 
 
 def test_saved_files_may_be_read_by_whom_the_system_allows(tmp_path: Path) -> None:
@@ -98,7 +127,7 @@ def test_missing_extra_and_misshapen_tensors_are_named(folder: Path) -> None:
     with pytest.raises(WeightsError) as error:
         load_network(folder, "denoiser")
     for part in (
-        "model.safetensors: does not fit a denoiser of width 2 and depth 5",
+        "model.safetensors: does not fit a unet denoiser of width 2 and depth 5",
         "down_path.1.block.0.bias is missing",
         "surplus is not part of it",
         "last.weight has the shape (3, 2, 1, 1), not (3, 2, 3, 3)",
@@ -121,12 +150,13 @@ def test_long_lists_of_problems_are_cut(folder: Path) -> None:
     [
         ({"format": 2}, "'format' is 2, and must be 1"),
         ({"kind": "generator"}, "'kind' is 'generator', and must be 'denoiser'"),
-        ({"backbone": "dncnn"}, "'backbone' is 'dncnn'"),
+        ({"backbone": "une"}, "config.json: there is no backbone 'une'; .* did you mean 'unet'"),
+        ({"backbone": "dncnn"}, "does not fit a dncnn denoiser of width 2 and depth 5: .* missing"),
         ({"width": "2"}, "'width' is '2', not an int"),
         ({"width": True}, "'width' is True, not an int"),
         ({"depth": 5.0}, "'depth' is 5.0, not an int"),
         ({"depth": 0}, "depth is 0, and must be from 1"),
-        ({"depth": 60}, "depth is 60"),
+        ({"depth": 60}, "config.json: the depth is 60"),
         ({"width": None}, "the key 'width' is missing"),
         ({"wdith": 2}, "unknown key 'wdith'"),
         ({"width": 3}, "of width 3 and depth 5: .* has the shape"),

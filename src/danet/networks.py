@@ -1,128 +1,96 @@
 """The three networks of the paper: denoiser R, generator G and discriminator D.
 
-Parameter names are those of the authors' released checkpoints.
+R and G are made of any backbone of `danet.backbones`, the paper's being the UNet.  Parameter
+names of the UNet and of D are those of the authors' released checkpoints.
 """
 
 from __future__ import annotations
 
+import difflib
 from itertools import pairwise
+from typing import Literal, TypeAlias, overload
 
 import torch
 from torch import Tensor, nn
 
+from danet.backbones import RED, Backbone, DnCNN, NAFNet, RIDNet, UNet
 from danet.errors import ConfigError
 
-__all__ = ["Discriminator", "UNet", "UNetDenoiser", "UNetGenerator"]
+__all__ = [
+    "DENOISERS",
+    "GENERATORS",
+    "DenoiserNetwork",
+    "Discriminator",
+    "DnCNNDenoiser",
+    "DnCNNGenerator",
+    "GeneratorNetwork",
+    "Kind",
+    "NAFNetDenoiser",
+    "NAFNetGenerator",
+    "REDDenoiser",
+    "REDGenerator",
+    "RIDNetDenoiser",
+    "RIDNetGenerator",
+    "UNet",
+    "UNetDenoiser",
+    "UNetGenerator",
+    "build",
+]
+
+Kind: TypeAlias = Literal["denoiser", "generator"]
 
 _SLOPE = 0.2
 
 
-def _convolution_block(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1),
-        nn.LeakyReLU(_SLOPE, inplace=True),
-        nn.Conv2d(out_channels, out_channels, 3, padding=1),
-        nn.LeakyReLU(_SLOPE, inplace=True),
-    )
+class DenoiserNetwork(Backbone):
+    """The denoiser R of the paper, for any backbone B: R(y) = y - B(y).
 
-
-class _Down(nn.Module):
-    """One level of the down path: its features, and their half-size version for the next."""
-
-    def __init__(self, in_channels: int, out_channels: int, downsample: bool) -> None:
-        super().__init__()
-        self.block = _convolution_block(in_channels, out_channels)
-        self.downsample = (
-            nn.Conv2d(out_channels, out_channels, 4, stride=2, padding=1, bias=False)
-            if downsample
-            else nn.Identity()
-        )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.block(x)
-        return features, self.downsample(features)
-
-
-class _Up(nn.Module):
-    """One level of the up path: upsample, join with the skip, convolve."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
-        # The released names nest the block one level deeper here than on the way down.
-        self.conv_block = nn.ModuleDict({"block": _convolution_block(in_channels, out_channels)})
-
-    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        joined = torch.cat([self.up(features), skip], dim=1)
-        output: Tensor = self.conv_block["block"](joined)
-        return output
-
-
-class UNet(nn.Module):
-    """The paper's backbone: a U-shaped network with five levels and skips.
+    A class of its own for each backbone, such as `UNetDenoiser`, adds this to it.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        width: channels of the first level; each level has twice those of the one above.
-        depth: number of levels.
+        width: as for the backbone; None is its default.
+        depth: likewise.
 
-    Shapes:
-        N x in_channels x H x W to N x out_channels x H x W, H and W multiples of
-        ``size_multiple``.
+    Raises:
+        ConfigError: the width or the depth is not one of the backbone's.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int = 3, width: int = 32, depth: int = 5
-    ) -> None:
-        super().__init__()
-        self.width = width
-        self.depth = depth
-        channels = [width * 2**level for level in range(depth)]
-        self.down_path = nn.ModuleList(
-            _Down(before, after, downsample=level < depth - 1)
-            for level, (before, after) in enumerate(
-                zip([in_channels, *channels], channels, strict=False)
-            )
-        )
-        self.up_path = nn.ModuleList(
-            _Up(channels[level + 1], channels[level]) for level in reversed(range(depth - 1))
-        )
-        self.last = nn.Conv2d(width, out_channels, 3, padding=1)
+    def __init__(self, width: int | None = None, depth: int | None = None) -> None:
+        super().__init__(3, 3, **_given(width, depth))
 
-    @property
-    def size_multiple(self) -> int:
-        """What height and width must be multiples of."""
-        return int(2 ** (self.depth - 1))
-
-    @property
-    def receptive_radius(self) -> int:
-        """How many pixels away an input can be, at most, and still change an output.
-
-        Let r be the reach of everything below level i, in pixels of level i + 1.  Output
-        pixel q of level i copies pixel q // 2 of level i + 1 and so sees r to either side of
-        it; the 4 x 4 stride-2 convolution takes its pixel p from 2p - 1 to 2p + 2.  Seen from
-        q that is at most 2r + 2 pixels, on the right for even q and on the left for odd q.
-        The four 3 x 3 convolutions of level i add 4: r becomes 2r + 6.  The deepest level
-        has r = 2 from its two convolutions, and r + 6 doubles with each level above, hence
-        8 * 2^(depth - 1) - 6 at the top.  The last convolution adds 1.
-        """
-        return int(2 ** (self.depth + 2)) - 5
-
-    def forward(self, x: Tensor) -> Tensor:
-        """U(x), N x out_channels x H x W, for x of N x in_channels x H x W."""
-        skips = []
-        for down in self.down_path:
-            skip, x = down(x)
-            skips.append(skip)
-        skips.pop()  # the deepest level's features are x itself
-        for up in self.up_path:
-            x = up(x, skips.pop())
-        output: Tensor = self.last(x)
-        return output
+    def forward(self, noisy: Tensor) -> Tensor:
+        """Clean pictures, N x 3 x H x W, for noisy ones of the same shape in [0, 1]."""
+        return noisy - super().forward(noisy)
 
 
-class UNetDenoiser(UNet):
+class GeneratorNetwork(Backbone):
+    """The noise generator G of the paper, for any backbone B: G(x, z) = x + B([x, z]).
+
+    A class of its own for each backbone, such as `UNetGenerator`, adds this to it.
+
+    Args:
+        width: as for the backbone; None is its default.
+        depth: likewise.
+
+    Raises:
+        ConfigError: the width or the depth is not one of the backbone's.
+    """
+
+    def __init__(self, width: int | None = None, depth: int | None = None) -> None:
+        super().__init__(4, 3, **_given(width, depth))
+
+    def forward(self, clean: Tensor, latent: Tensor) -> Tensor:  # type: ignore[override]
+        """Noisy pictures, N x 3 x H x W, for clean ones in [0, 1] and z, N x 1 x H x W."""
+        return clean + super().forward(torch.cat([clean, latent], dim=1))
+
+
+def _given(width: int | None, depth: int | None) -> dict[str, int]:
+    """The arguments that have a value; the backbone has its defaults for the others."""
+    sizes = {"width": width, "depth": depth}
+    return {name: size for name, size in sizes.items() if size is not None}
+
+
+class UNetDenoiser(DenoiserNetwork, UNet):
     """The denoiser R of the paper: R(y) = y - U(y).
 
     Example:
@@ -132,15 +100,8 @@ class UNetDenoiser(UNet):
         torch.Size([1, 3, 32, 48])
     """
 
-    def __init__(self, width: int = 32, depth: int = 5) -> None:
-        super().__init__(3, 3, width, depth)
 
-    def forward(self, noisy: Tensor) -> Tensor:
-        """Clean pictures, N x 3 x H x W, for noisy ones of the same shape in [0, 1]."""
-        return noisy - super().forward(noisy)
-
-
-class UNetGenerator(UNet):
+class UNetGenerator(GeneratorNetwork, UNet):  # type: ignore[misc]
     """The noise generator G of the paper: G(x, z) = x + U([x, z]).
 
     Example:
@@ -151,12 +112,112 @@ class UNetGenerator(UNet):
         torch.Size([1, 3, 32, 48])
     """
 
-    def __init__(self, width: int = 32, depth: int = 5) -> None:
-        super().__init__(4, 3, width, depth)
 
-    def forward(self, clean: Tensor, latent: Tensor) -> Tensor:  # type: ignore[override]
-        """Noisy pictures, N x 3 x H x W, for clean ones in [0, 1] and z, N x 1 x H x W."""
-        return clean + super().forward(torch.cat([clean, latent], dim=1))
+class DnCNNDenoiser(DenoiserNetwork, DnCNN):
+    """R with the backbone `DnCNN`."""
+
+
+class DnCNNGenerator(GeneratorNetwork, DnCNN):  # type: ignore[misc]
+    """G with the backbone `DnCNN`."""
+
+
+class REDDenoiser(DenoiserNetwork, RED):
+    """R with the backbone `RED`."""
+
+
+class REDGenerator(GeneratorNetwork, RED):  # type: ignore[misc]
+    """G with the backbone `RED`."""
+
+
+class RIDNetDenoiser(DenoiserNetwork, RIDNet):
+    """R with the backbone `RIDNet`."""
+
+
+class RIDNetGenerator(GeneratorNetwork, RIDNet):  # type: ignore[misc]
+    """G with the backbone `RIDNet`."""
+
+
+class NAFNetDenoiser(DenoiserNetwork, NAFNet):
+    """R with the backbone `NAFNet`."""
+
+
+class NAFNetGenerator(GeneratorNetwork, NAFNet):  # type: ignore[misc]
+    """G with the backbone `NAFNet`."""
+
+
+DENOISERS: dict[str, type[DenoiserNetwork]] = {
+    "unet": UNetDenoiser,
+    "dncnn": DnCNNDenoiser,
+    "red": REDDenoiser,
+    "ridnet": RIDNetDenoiser,
+    "nafnet": NAFNetDenoiser,
+}
+"""R with each backbone, by the name of the backbone."""
+
+GENERATORS: dict[str, type[GeneratorNetwork]] = {
+    "unet": UNetGenerator,
+    "dncnn": DnCNNGenerator,
+    "red": REDGenerator,
+    "ridnet": RIDNetGenerator,
+    "nafnet": NAFNetGenerator,
+}
+"""G with each backbone, likewise."""
+
+
+@overload
+def build(
+    kind: Literal["denoiser"],
+    backbone: str = ...,
+    width: int | None = ...,
+    depth: int | None = ...,
+) -> DenoiserNetwork: ...
+
+
+@overload
+def build(
+    kind: Literal["generator"],
+    backbone: str = ...,
+    width: int | None = ...,
+    depth: int | None = ...,
+) -> GeneratorNetwork: ...
+
+
+@overload
+def build(
+    kind: Kind, backbone: str = ..., width: int | None = ..., depth: int | None = ...
+) -> DenoiserNetwork | GeneratorNetwork: ...
+
+
+def build(
+    kind: Kind, backbone: str = "unet", width: int | None = None, depth: int | None = None
+) -> DenoiserNetwork | GeneratorNetwork:
+    """Make a denoiser or a generator with random weights.
+
+    Args:
+        kind: which of the two.
+        backbone: one of `danet.backbones.BACKBONES`.
+        width: as for the backbone; None is its default.
+        depth: likewise.
+
+    Returns:
+        The network, on the CPU, its weights drawn from torch's own random numbers.
+
+    Raises:
+        ConfigError: there is no such backbone, or it has no such width or depth.
+
+    Example:
+        >>> network = build("denoiser", "dncnn", width=4)
+        >>> network.depth, network.receptive_radius
+        (17, 17)
+    """
+    classes = DENOISERS if kind == "denoiser" else GENERATORS
+    if backbone not in classes:
+        near = difflib.get_close_matches(backbone, classes, n=1)
+        raise ConfigError(
+            f"there is no backbone {backbone!r}; the known ones are: {', '.join(classes)}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    return classes[backbone](width, depth)
 
 
 class Discriminator(nn.Module):

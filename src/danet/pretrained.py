@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from danet.devices import usable_device
 from danet.errors import WeightsError
 from danet.images import ImageForm, Picture, from_tensor, stack, to_tensor
-from danet.networks import UNet
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.sampling import check_draws
 from danet.tiling import check_tile, run_tiled
-from danet.weights import NETWORKS, Kind, find, load_network, save_network
+from danet.weights import Kind, find, load_network, save_network
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,8 +35,9 @@ library_name: danet
 
 # danet {kind}
 
-A {kind} of width {width} and depth {depth}, saved by `{name}.save_pretrained`. What it was trained
-on, and under which licence it may be used, is not recorded here: please add it.
+A {kind} of width {width} and depth {depth}, its backbone named in config.json, saved by
+`{name}.save_pretrained`. What it was trained on, and under which licence it may be used, is not
+recorded here: please add it.
 
 ```python
 from danet import {name}
@@ -50,19 +51,20 @@ class _Pretrained:
     """What the two classes share: a network, a device, and a way to run it on pictures."""
 
     _kind: ClassVar[Kind]
+    _network_class: ClassVar[type[DenoiserNetwork] | type[GeneratorNetwork]]
 
-    network: UNet
+    network: DenoiserNetwork | GeneratorNetwork
     tile: int | None
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | UNet = "photo",
+        weights: str | os.PathLike[str] | DenoiserNetwork | GeneratorNetwork = "photo",
         *,
         device: str | torch.device = "auto",
         tile: int | None = 1024,
     ) -> None:
         if isinstance(weights, nn.Module):
-            right = NETWORKS[self._kind]
+            right = self._network_class
             if not isinstance(weights, right):
                 raise WeightsError(
                     f"the network is a {type(weights).__name__}, and that of a "
@@ -135,31 +137,35 @@ class _Pretrained:
         network = self.network
         height, width = pixels.shape[-2:]
         tile = self.tile
-        if pixels.requires_grad or tile is None or height * width <= tile**2:
+        radius = network.receptive_radius
+        whole = radius is None or pixels.requires_grad
+        if whole or tile is None or height * width <= tile**2:
             tile = max(height, width) + network.size_multiple  # one tile holds it all
         with _evaluating(network), torch.inference_mode(not pixels.requires_grad):
             return run_tiled(
                 pixels,
                 predict,
                 tile=tile,
-                halo=network.receptive_radius,
+                halo=radius or 0,
                 multiple=network.size_multiple,
                 device=self.device,
             )
 
 
 class Denoiser(_Pretrained):
-    """Removes the noise of photographs: R(y) = y - U(y) of the paper.
+    """Removes the noise of photographs: R of the paper.
 
     "Dual Adversarial Network: Toward Real-world Noise Removal and Noise Generation", ECCV 2020.
 
     Args:
         weights: name of shipped weights, a path as for `from_pretrained`, or a network, a
-            `danet.networks.UNetDenoiser`, which is taken as it is.
+            `danet.networks.DenoiserNetwork`, which is taken as it is.
         device: where to compute.  "auto" is CUDA, else MPS, else the CPU; a network that
             is given stays where it is.
         tile: pictures of more than tile x tile pixels are treated in tiles of that side, with
-            the result of the whole; None never does.
+            the result of the whole; None never does.  Where the network's ``receptive_radius``
+            is None, as with RIDNet and NAFNet, the whole picture matters to each of its
+            pixels, and it is treated as a whole whatever its size.
 
     Attributes:
         network: the network, an ordinary module.  Train it by calling it directly.
@@ -177,6 +183,7 @@ class Denoiser(_Pretrained):
     """
 
     _kind = "denoiser"
+    _network_class = DenoiserNetwork
 
     def __call__(self, image: _PictureT) -> _PictureT:
         """Denoise a picture.
@@ -208,12 +215,12 @@ class Denoiser(_Pretrained):
 
 
 class NoiseGenerator(_Pretrained):
-    """Adds noise as a camera does: G(x, z) = x + U([x, z]) of the paper, z ~ N(0, 1).
+    """Adds noise as a camera does: G(x, z) of the paper, z ~ N(0, 1).
 
     "Dual Adversarial Network: Toward Real-world Noise Removal and Noise Generation", ECCV 2020.
 
     Args:
-        weights: as for `Denoiser`; a network is a `danet.networks.UNetGenerator`.
+        weights: as for `Denoiser`; a network is a `danet.networks.GeneratorNetwork`.
         device: as for `Denoiser`.
         tile: as for `Denoiser`.
 
@@ -233,6 +240,7 @@ class NoiseGenerator(_Pretrained):
     """
 
     _kind = "generator"
+    _network_class = GeneratorNetwork
 
     @overload
     def sample(

@@ -9,24 +9,29 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from danet.errors import WeightsError
+from danet.backbones import BACKBONES, Backbone
+from danet.errors import ConfigError, WeightsError
 from danet.files import atomic_write
-from danet.networks import UNet, UNetDenoiser, UNetGenerator
+from danet.networks import (
+    DENOISERS,
+    GENERATORS,
+    DenoiserNetwork,
+    GeneratorNetwork,
+    Kind,
+    build,
+)
 
-__all__ = ["NETWORKS", "Kind", "find", "load_checkpoint", "load_network", "names", "save_network"]
+__all__ = ["Kind", "find", "load_checkpoint", "load_network", "names", "save_network"]
 
-Kind: TypeAlias = Literal["denoiser", "generator"]
-
-# The class of each network.
-NETWORKS: dict[Kind, type[UNetDenoiser] | type[UNetGenerator]] = {
-    "denoiser": UNetDenoiser,
-    "generator": UNetGenerator,
+_CLASSES: dict[Kind, Mapping[str, type[Backbone]]] = {
+    "denoiser": DENOISERS,
+    "generator": GENERATORS,
 }
 # What the authors' joint checkpoints call them; their "D" is not the discriminator.
 _JOINT_KEYS: dict[Kind, str] = {"denoiser": "D", "generator": "G"}
@@ -35,8 +40,6 @@ _CONFIG_TYPES = {"format": int, "kind": str, "backbone": str, "width": int, "dep
 _FIRST_WEIGHT = "down_path.0.block.0.weight"
 _SHIPPED = Path(__file__).parent / "weights_data"
 _MOST_LISTED = 10
-# Beyond these, a file is mistaken, and the sizes of the tensors would overflow.
-_MOST_WIDTH, _MOST_DEPTH = 1024, 12
 
 
 def names() -> list[str]:
@@ -76,7 +79,7 @@ def find(name_or_folder: str | os.PathLike[str], kind: Kind) -> Path:
     )
 
 
-def load_network(path: str | os.PathLike[str], kind: Kind) -> UNet:
+def load_network(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork | GeneratorNetwork:
     """Load a network from its folder, or from a file as `load_checkpoint` does.
 
     Half-precision weights become float32.
@@ -86,7 +89,8 @@ def load_network(path: str | os.PathLike[str], kind: Kind) -> UNet:
         kind: which network it must be.
 
     Returns:
-        The network in evaluation mode, in float32, on the CPU.
+        The network, of the class that its kind and backbone have, in evaluation mode, in float32,
+        on the CPU.
 
     Raises:
         WeightsError: a file is missing or damaged; the configuration has a key that is
@@ -98,11 +102,13 @@ def load_network(path: str | os.PathLike[str], kind: Kind) -> UNet:
         return load_checkpoint(path, kind)
     config = _read_config(path / "config.json", kind)
     model = path / "model.safetensors"
-    return _build(kind, config["width"], config["depth"], _read_tensors(model), model)
+    shape = config["backbone"], config["width"], config["depth"]
+    network = _empty(kind, *shape, source=path / "config.json")
+    return _filled(network, f"{config['backbone']} {kind}", _read_tensors(model), model)
 
 
-def load_checkpoint(path: str | os.PathLike[str], kind: Kind) -> UNet:
-    """Load a network from a single file; width and depth are those of its tensors.
+def load_checkpoint(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork | GeneratorNetwork:
+    """Load a UNet from a single file; width and depth are those of its tensors.
 
     Args:
         path: a ``.safetensors`` file of one network's weights, or a PyTorch file in one of the
@@ -126,16 +132,22 @@ def load_checkpoint(path: str | os.PathLike[str], kind: Kind) -> UNet:
         tensors = content
     first = tensors.get(_FIRST_WEIGHT)
     if not isinstance(first, Tensor) or first.ndim == 0:
-        raise WeightsError(f"{path}: holds no tensor {_FIRST_WEIGHT}, so it is not a {kind}")
+        raise WeightsError(
+            f"{path}: holds no tensor {_FIRST_WEIGHT}, so it is not a {kind} with the backbone "
+            "unet; one with another loads from its folder, as config.json names the backbone"
+        )
     levels = {str(name).split(".")[1] for name in tensors if str(name).startswith("down_path.")}
-    return _build(kind, first.shape[0], len(levels), tensors, path)
+    network = _empty(kind, "unet", first.shape[0], len(levels), source=path)
+    return _filled(network, f"unet {kind}", tensors, path)
 
 
-def save_network(network: UNet, folder: str | os.PathLike[str], card: str) -> None:
+def save_network(
+    network: DenoiserNetwork | GeneratorNetwork, folder: str | os.PathLike[str], card: str
+) -> None:
     """Save a network so that `load_network` gives it back bit for bit.
 
     Args:
-        network: a `UNetDenoiser` or a `UNetGenerator`.
+        network: as `danet.networks.build` makes it.
         folder: made if need be; files of the same names in it are replaced.
         card: the model card, Markdown, written as ``README.md``.
 
@@ -145,18 +157,26 @@ def save_network(network: UNet, folder: str | os.PathLike[str], card: str) -> No
 
     Example:
         >>> import tempfile
+        >>> from danet.networks import UNetDenoiser
         >>> folder = tempfile.mkdtemp()
         >>> save_network(UNetDenoiser(width=2), folder, "# A denoiser for tests")
         >>> load_network(folder, "denoiser").width
         2
     """
-    kind = next((kind for kind, cls in NETWORKS.items() if isinstance(network, cls)), None)
-    if kind is None:
-        raise WeightsError(f"a {type(network).__name__} is neither a denoiser nor a generator")
+    found = (
+        {"kind": kind, "backbone": backbone}
+        for kind, classes in _CLASSES.items()
+        for backbone, network_class in classes.items()
+        if isinstance(network, network_class)
+    )
+    if (described := next(found, None)) is None:
+        raise WeightsError(
+            f"a {type(network).__name__} is neither a denoiser nor a generator with one of the "
+            f"backbones {', '.join(BACKBONES)}"
+        )
     config = {
         "format": _FORMAT,
-        "kind": kind,
-        "backbone": "unet",
+        **described,
         "width": network.width,
         "depth": network.depth,
     }
@@ -205,41 +225,56 @@ def _check_config(config: dict[str, Any], kind: Kind, path: Path) -> None:
             raise WeightsError(f"{path}: the key {key!r} is missing")
         if type(config[key]) is not expected:  # true is an int to isinstance
             raise WeightsError(f"{path}: {key!r} is {config[key]!r}, not an {expected.__name__}")
-    for key, right in {"format": _FORMAT, "kind": kind, "backbone": "unet"}.items():
+    for key, right in {"format": _FORMAT, "kind": kind}.items():
         if config[key] != right:
             raise WeightsError(f"{path}: {key!r} is {config[key]!r}, and must be {right!r}")
 
 
-def _build(kind: Kind, width: int, depth: int, tensors: Mapping[str, Any], source: Path) -> UNet:
+def _empty(
+    kind: Kind, backbone: str, width: int, depth: int, source: Path
+) -> DenoiserNetwork | GeneratorNetwork:
+    """A network without storage: no weights are drawn, so the caller's random numbers stay."""
+    try:
+        with torch.device("meta"):
+            return build(kind, backbone, width, depth)
+    except ConfigError as error:
+        raise WeightsError(f"{source}: {error}") from error
+
+
+def _filled(
+    network: DenoiserNetwork | GeneratorNetwork,
+    description: str,
+    tensors: Mapping[str, Any],
+    source: Path,
+) -> DenoiserNetwork | GeneratorNetwork:
     """The network with these weights, after every tensor was found to be right."""
-    for name, value, limit in (("width", width, _MOST_WIDTH), ("depth", depth, _MOST_DEPTH)):
-        if not 1 <= value <= limit:
-            raise WeightsError(f"{source}: the {name} is {value}, and must be from 1 to {limit}")
-    # Without storage: no weights are drawn, so the caller's random numbers stay as they are.
-    with torch.device("meta"):
-        network = NETWORKS[kind](width, depth)
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    expected = network.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is not part of it" for name in tensors if name not in expected]
-    for name, shape in expected.items():
-        if name in tensors and (problem := _problem(tensors[name], shape)):
+    for name, right in expected.items():
+        if name in tensors and (problem := _problem(tensors[name], right)):
             problems.append(f"{name} {problem}")
     if problems:
         raise WeightsError(
-            f"{source}: does not fit a {kind} of width {width} and depth {depth}: "
-            f"{_listed(problems)}"
+            f"{source}: does not fit a {description} of width {network.width} and depth "
+            f"{network.depth}: {_listed(problems)}"
         )
-    own = {name: value.to(torch.float32, copy=True) for name, value in tensors.items()}
+    own = {
+        name: value.to(torch.float32 if value.is_floating_point() else torch.int64, copy=True)
+        for name, value in tensors.items()
+    }
     network.load_state_dict(own, assign=True)
     return network.eval()
 
 
-def _problem(tensor: object, shape: tuple[int, ...]) -> str:
-    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-        kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        return f"is {kind}, not a tensor of floats"
-    if tuple(tensor.shape) != shape:
-        return f"has the shape {tuple(tensor.shape)}, not {shape}"
+def _problem(tensor: object, right: Tensor) -> str:
+    found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+    # Floats of any precision will do; the counters of batch normalisation are integers.
+    if not isinstance(tensor, Tensor) or tensor.is_floating_point() != right.is_floating_point():
+        kind = "floats" if right.is_floating_point() else "integers"
+        return f"is {found}, not a tensor of {kind}"
+    if tensor.shape != right.shape:
+        return f"has the shape {tuple(tensor.shape)}, not {tuple(right.shape)}"
     if not torch.isfinite(tensor).all():
         return "holds NaN or infinity"
     return ""
