@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danet.train import DataConfig, OptimizerConfig, TrainConfig
+from danet.train import DataConfig, NetworkConfig, OptimizerConfig, TrainConfig
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,8 @@ def config(pairs_folder: Path, tmp_path: Path) -> TrainConfig:
         batch_size=2,
         extra_size=2,
         patch_size=32,
-        width=2,
+        denoiser=NetworkConfig(width=2),
+        generator=NetworkConfig(width=2),
         critic_width=2,
         seed=1,
         workers=0,

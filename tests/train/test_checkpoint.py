@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from danet.errors import WeightsError
-from danet.train import OptimizerConfig, TrainConfig, TrainState, train_step
+from danet.train import NetworkConfig, OptimizerConfig, TrainConfig, TrainState, train_step
 from danet.train.checkpoint import resume, save_checkpoint
 
 
@@ -40,11 +40,17 @@ def test_everything_comes_back_bit_for_bit(config: TrainConfig, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"width": 4}, r"denoiser/network/\S+ has the shape \(2, 3, 3, 3\), and must have \(4, "),
-        ({"depth": 6}, r"it lacks denoiser/network/\S+"),
+        (
+            {"denoiser": NetworkConfig(width=4)},
+            r"denoiser/network/\S+ has the shape \(2, 3, 3, 3\), and must have \(4, ",
+        ),
+        (
+            {"denoiser": NetworkConfig(width=2, depth=6), "patch_size": 64},
+            r"it lacks denoiser/network/\S+",
+        ),
         ({"critic_width": 4}, r"discriminator/network/\S+ has the shape"),
         ({"mode": "denoiser"}, r"it also holds discriminator/\S+"),
-        ({"depth": 4}, r"denoiser/\S+ has the shape"),
+        ({"denoiser": NetworkConfig(width=2, depth=4)}, r"denoiser/\S+ has the shape"),
         ({"optimizer": OptimizerConfig()}, r"it also holds denoiser/average/\S+"),
     ],
 )

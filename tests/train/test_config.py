@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from danet.errors import ConfigError
-from danet.train import RECIPES, make_config, read_config
+from danet.train import RECIPES, NetworkConfig, make_config, read_config
 
+SHALLOW = "[denoiser]\ndepth = 1\n[generator]\ndepth = 1\n"
 MINIMAL = 'output = "run"\n[data]\nroot = "pairs"\n'
 
 
@@ -19,7 +20,8 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_defaults_are_the_papers(tmp_path: Path) -> None:
     config = read_config(write(tmp_path, MINIMAL))
     assert (config.batch_size, config.patch_size, config.critic_updates) == (16, 128, 3)
-    assert (config.width, config.depth, config.critic_width) == (32, 5, 64)
+    assert config.critic_width == 64
+    assert config.denoiser == config.generator == NetworkConfig("unet")
     loss, rates = config.loss, config.optimizer
     assert (loss.alpha, loss.tau_denoiser, loss.tau_generator, loss.penalty) == (0.5, 1e3, 10, 10)
     assert (rates.denoiser, rates.generator, rates.discriminator) == (1e-4, 1e-4, 2e-4)
@@ -44,7 +46,7 @@ def test_values_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("extra_size = -1\n" + MINIMAL, "extra_size is -1"),
         ("patch_size = 100\n" + MINIMAL, "multiple of 16"),
         ("patch_size = 96\n" + MINIMAL, "patch_size is 96, and must be 8, 16"),
-        ("patch_size = 4\ndepth = 1\n" + MINIMAL, "patch_size is 4, and must be 8, 16"),
+        ("patch_size = 4\n" + MINIMAL + SHALLOW, "patch_size is 4, and must be 8, 16"),
         ('updates = "many"\n' + MINIMAL, "updates"),
         ('output = "run"\n', "data"),
         ("output =\n", "not TOML"),
@@ -71,8 +73,6 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("", "critic_width", [0], "at least 1"),
         ("", "checkpoint_every", [0], "at least 1"),
         ("", "log_every", [0], "at least 1"),
-        ("", "width", [0, 1025], "from 1 to 1024"),
-        ("", "depth", [0, 13], "from 1 to 12"),
         ("", "extra_size", [-1], "at least 0"),
         ("", "seed", [-1], "at least 0"),
         ("", "workers", [-1], "at least 0"),
@@ -114,9 +114,10 @@ def test_numbers_out_of_range_are_named(
 
 
 def test_the_ends_of_the_ranges_are_taken(tmp_path: Path) -> None:
-    text = "depth = 1\nseed = 0\nworkers = 0\nlog_every = 1\npatch_size = 8\n" + MINIMAL
+    text = "seed = 0\nworkers = 0\nlog_every = 1\npatch_size = 8\n" + MINIMAL
     text += "strengthened = 1\nscale = [1, 1]\nshrink = 1\n"
     text += "[loss]\nalpha = 1\npenalty = 0\n[optimizer]\naverage = 0\ndenoiser = 0\n"
+    text += SHALLOW
     assert read_config(write(tmp_path, text)).data.scale == (1, 1)
 
 
@@ -186,6 +187,9 @@ def test_every_recipe_is_a_configuration(name: str) -> None:
         (MINIMAL, ["data.weights=[1, 2]"], "data.weights has 2 numbers, and must have one for"),
         (MINIMAL, ["data.root=[]"], "data.root is empty"),
         (MINIMAL, ["optimizer.clip=much"], "optimizer.clip"),
+        (MINIMAL, ["denoiser.width=0"], "denoiser: the width is 0, and must be from 1 to 1024"),
+        (MINIMAL, ["generator.depth=13"], "generator: the depth is 13, and must be from 1 to 12"),
+        (MINIMAL, ["denoiser.backbone=nafnett"], "denoiser: .* did you mean 'nafnet'"),
     ],
 )
 def test_mistakes_are_named_with_what_would_be_right(

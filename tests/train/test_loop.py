@@ -22,9 +22,10 @@ from torch import Tensor, nn
 import danet
 from danet.cli import main
 from danet.errors import ConfigError, DanetError, DataError, WeightsError
-from danet.networks import UNetDenoiser, UNetGenerator
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.train import (
     FakesConfig,
+    NetworkConfig,
     OptimizerConfig,
     TrainConfig,
     TrainState,
@@ -45,7 +46,7 @@ def same(network: nn.Module, weights: Mapping[str, Tensor]) -> bool:
     return own.keys() == weights.keys() and all(torch.equal(own[key], weights[key]) for key in own)
 
 
-def started(config: TrainConfig, source: Path) -> tuple[UNetDenoiser, UNetGenerator]:
+def started(config: TrainConfig, source: Path) -> tuple[DenoiserNetwork, GeneratorNetwork]:
     """The networks of a joint run that starts from ``source`` with random ones of another seed."""
     state = TrainState.start(config)
     loop._load_initial(state, str(source))
@@ -181,8 +182,10 @@ def test_a_signal_saves_and_ends(
 def test_other_settings_are_refused_before_anything_is_written(config: TrainConfig) -> None:
     train(replace(config, updates=2))
     before = {path: path.read_bytes() for path in config.output.glob("*.*")}
-    with pytest.raises(ConfigError, match=r"width is 4, but the run in \S+ was begun with 2"):
-        train(replace(config, width=4))
+    with pytest.raises(
+        ConfigError, match=r"critic_width is 4, but the run in \S+ was begun with 2"
+    ):
+        train(replace(config, critic_width=4))
     assert {path: path.read_bytes() for path in config.output.glob("*.*")} == before
     (config.output / "config.json").write_text("{")
     train(replace(config, updates=3))
@@ -253,9 +256,15 @@ def test_a_damaged_generator_is_not_taken_for_none(
 
 
 def test_starting_from_a_model_of_another_size(config: TrainConfig, tiny_weights: Path) -> None:
-    sizes = "the denoiser has width 2 and depth 5, but the run has width 4 and depth 4"
-    with pytest.raises(ConfigError, match=sizes):
-        train(replace(config, init_from=str(tiny_weights), width=4, depth=4))
+    for shape, right in (
+        (NetworkConfig(width=4, depth=4), "UNetDenoiser of width 4 and depth 4"),
+        (NetworkConfig("dncnn", width=2, depth=5), "DnCNNDenoiser of width 2 and depth 5"),
+    ):
+        message = (
+            f"the denoiser is a UNetDenoiser of width 2 and depth 5, but the run has a {right}"
+        )
+        with pytest.raises(ConfigError, match=message):
+            train(replace(config, init_from=str(tiny_weights), denoiser=shape))
 
 
 def test_starting_from_nowhere(config: TrainConfig) -> None:
@@ -291,7 +300,7 @@ def test_weights_that_are_not_finite_are_not_saved(
         losses = train_step(state, *arguments)
         assert state.generator
         with torch.no_grad():
-            state.generator.network.last.weight[0, 0, 0, 0] = value
+            next(state.generator.network.parameters())[0, 0, 0, 0] = value
         return losses
 
     monkeypatch.setattr(loop, "train_step", diverging)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from danet.networks import UNetDenoiser
 from danet.train import (
     FakesConfig,
     LossConfig,
+    NetworkConfig,
     OptimizerConfig,
     TrainConfig,
     TrainState,
@@ -135,7 +137,7 @@ def test_starting_leaves_the_callers_random_numbers_alone(config: TrainConfig) -
     TrainState.start(config)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(config.seed)
-    expected = weights(UNetDenoiser(config.width, config.depth))
+    expected = weights(UNetDenoiser(2))
     assert torch.equal(weights(TrainState.start(config).learners()["denoiser"].network), expected)
 
 
@@ -190,6 +192,19 @@ def test_at_the_start_the_generator_does_not_follow_the_critic(config: TrainConf
     assert state.generator and twin.generator
     assert torch.equal(weights(state.generator.network), weights(twin.generator.network))
     assert "generator/adversarial" in train_step(state, batches, batch(2), config)
+
+
+@pytest.mark.parametrize("backbone", ["dncnn", "red", "ridnet", "nafnet"])
+def test_every_backbone_learns_by_the_same_step(config: TrainConfig, backbone: str) -> None:
+    small = {"dncnn": (4, 3), "red": (4, 4), "ridnet": (16, 1), "nafnet": (4, 2)}
+    shape = NetworkConfig(backbone, *small[backbone])
+    config = replace(config, denoiser=shape, generator=shape)
+    state = TrainState.start(config)
+    before = {name: weights(learner.network) for name, learner in state.learners().items()}
+    losses = train_step(state, [batch(0), batch(1)], batch(2), config)
+    assert all(math.isfinite(value) for value in losses.values())
+    for name, learner in state.learners().items():
+        assert not torch.equal(before[name], weights(learner.network)), name
 
 
 @pytest.mark.parametrize(

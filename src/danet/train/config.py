@@ -14,13 +14,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import torch
+
 from danet.errors import ConfigError
+from danet.networks import Kind, build
 from danet.train.recipes import RECIPES
 
 __all__ = [
     "DataConfig",
     "FakesConfig",
     "LossConfig",
+    "NetworkConfig",
     "OptimizerConfig",
     "TrainConfig",
     "make_config",
@@ -67,9 +71,6 @@ _DIMMING = _Rule(
     "two numbers above 0 and at most 1, the second not below the first",
     lambda value: 0 < value[0] <= value[1] <= 1,
 )
-# Weights beyond these are refused by danet.weights.
-_WIDTH = _Rule("from 1 to 1024", lambda value: 1 <= value <= 1024)
-_DEPTH = _Rule("from 1 to 12", lambda value: 1 <= value <= 12)
 
 
 def _check(settings: object, section: str, rules: Mapping[str, _Rule]) -> None:
@@ -136,6 +137,22 @@ class DataConfig:
     def roots(self) -> tuple[Path, ...]:
         """The folders of pairs."""
         return self.root if isinstance(self.root, tuple) else (self.root,)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The shape of the denoiser or the generator.
+
+    Args:
+        backbone: a name of ``danet.backbones.BACKBONES``; ``"unet"`` is the paper's.
+        width: channels within, as the backbone says; None is its default.
+        depth: layers, blocks or levels, as the backbone says; None is its default.
+    """
+
+    backbone: str = "unet"
+    width: int | None = None
+    depth: int | None = None
+    __pydantic_config__ = _STRICT
 
 
 @dataclass(frozen=True)
@@ -248,10 +265,8 @@ class TrainConfig:
         extra_size: pairs that the denoiser sees besides: made by the camera model, or
             real with their noise scaled.
         accumulate: parts that each batch is computed in, one after the other, to save memory.
-        patch_size: height and width of a patch, in pixels: a multiple of 2^(depth - 1), and
-            for a discriminator one of 8, 16, 32, 64, ...
-        width: channels of the first level of denoiser and generator, at most 1024.
-        depth: levels of denoiser and generator, at most 12.
+        patch_size: height and width of a patch, in pixels: a multiple of 2^(depth - 1) for
+            UNets, and for a discriminator one of 8, 16, 32, 64, ...
         critic_width: channels of the first layer of the discriminator.
         seed: fixes the random weights, every patch and every random draw; at least 0.
         workers: processes that prepare patches; 0 prepares them in this one.
@@ -262,6 +277,8 @@ class TrainConfig:
         channels_last: lay the values of a pixel side by side; often faster, the same result
             but for rounding.
         compile: compile denoiser and generator with ``torch.compile``.
+        denoiser: the shape of the denoiser.
+        generator: the shape of the generator.
         fakes: pairs to be made by a generator, for the mode ``"denoiser"``.
         loss: weights of the losses.
         optimizer: learning rates and their schedule.
@@ -281,8 +298,6 @@ class TrainConfig:
     extra_size: int = 0
     accumulate: int = 1
     patch_size: int = 128
-    width: int = 32
-    depth: int = 5
     critic_width: int = 64
     seed: int = 0
     workers: int = 2
@@ -292,23 +307,26 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     compile: bool = False
+    denoiser: NetworkConfig = field(default_factory=NetworkConfig)
+    generator: NetworkConfig = field(default_factory=NetworkConfig)
     fakes: FakesConfig | None = None
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        rules = {"width": _WIDTH, "depth": _DEPTH}
-        rules |= dict.fromkeys(("updates", "critic_updates", "batch_size", "patch_size"), _COUNT)
+        rules = dict.fromkeys(("updates", "critic_updates", "batch_size", "patch_size"), _COUNT)
         counts = ("critic_width", "checkpoint_every", "log_every", "accumulate")
         rules |= dict.fromkeys(counts, _COUNT)
         rules |= dict.fromkeys(("extra_size", "generator_start", "seed", "workers"), _COUNT_OR_NONE)
         _check(self, "", rules)
-        multiple = 2 ** (self.depth - 1)
-        if self.patch_size % multiple:
-            raise ConfigError(
-                f"patch_size is {self.patch_size}, and must be a multiple of {multiple}"
-            )
+        for kind in ("denoiser", "generator"):
+            multiple = self._size_multiple(kind)
+            if kind in self.networks and self.patch_size % multiple:
+                raise ConfigError(
+                    f"patch_size is {self.patch_size}, and must be a multiple of {multiple} for "
+                    f"the {kind}"
+                )
         power_of_2 = self.patch_size & (self.patch_size - 1) == 0
         if "discriminator" in self.networks and not (power_of_2 and self.patch_size >= 8):
             raise ConfigError(
@@ -323,6 +341,17 @@ class TrainConfig:
                     f"accumulate is {self.accumulate}, which does not divide the {size} pairs "
                     f"of {name}"
                 )
+
+    def _size_multiple(self, kind: Kind) -> int:
+        """What the patches of a network must be multiples of; also refuses a bad shape."""
+        shape: NetworkConfig = getattr(self, kind)
+        try:
+            # Without storage: no weights are drawn.
+            with torch.device("meta"):
+                network = build(kind, shape.backbone, shape.width, shape.depth)
+        except ConfigError as error:
+            raise ConfigError(f"{kind}: {error}") from error
+        return network.size_multiple
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -473,6 +502,8 @@ def _instead(name: str, known: Iterable[str]) -> str:
 
 _SECTIONS = {
     "data": DataConfig,
+    "denoiser": NetworkConfig,
+    "generator": NetworkConfig,
     "fakes": FakesConfig,
     "loss": LossConfig,
     "optimizer": OptimizerConfig,

@@ -190,11 +190,10 @@ def _generator_of(name: str, denoiser: Path | None) -> Path | None:
 
 def _load(learner: Learner[Any], path: Path, kind: weights.Kind) -> None:
     own, loaded = learner.network, weights.load_network(path, kind)
-    if (loaded.width, loaded.depth) != (own.width, own.depth):
-        raise ConfigError(
-            f"{path}: the {kind} has width {loaded.width} and depth {loaded.depth}, "
-            f"but the run has width {own.width} and depth {own.depth}"
-        )
+    shapes = [(type(net).__name__, net.width, net.depth) for net in (loaded, own)]
+    if shapes[0] != shapes[1]:
+        found, right = (f"{name} of width {w} and depth {d}" for name, w, d in shapes)
+        raise ConfigError(f"{path}: the {kind} is a {found}, but the run has a {right}")
     learner.load(loaded.state_dict())
 
 

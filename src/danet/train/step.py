@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import starmap
 from typing import Any, Generic, TypeVar, cast
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from danet import weights
-from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
+from danet.networks import DenoiserNetwork, Discriminator, GeneratorNetwork, build
 from danet.train.config import Schedule, TrainConfig
 from danet.train.distribution import Team
 from danet.train.losses import (
@@ -39,7 +39,7 @@ _HALVINGS: dict[Schedule, Sequence[int]] = {
 }
 _LARGEST_ADAPTIVE_CLIP = 1e4
 
-_NetworkT = TypeVar("_NetworkT", UNetDenoiser, UNetGenerator, Discriminator)
+_NetworkT = TypeVar("_NetworkT", DenoiserNetwork, GeneratorNetwork, Discriminator)
 
 
 @dataclass
@@ -105,10 +105,10 @@ class TrainState:
     ``fakes`` is the generator that makes pairs for the denoiser, which does not learn.
     """
 
-    denoiser: Learner[UNetDenoiser] | None = None
-    generator: Learner[UNetGenerator] | None = None
+    denoiser: Learner[DenoiserNetwork] | None = None
+    generator: Learner[GeneratorNetwork] | None = None
     discriminator: Learner[Discriminator] | None = None
-    fakes: UNetGenerator | None = None
+    fakes: GeneratorNetwork | None = None
     update: int = 0
     team: Team = field(default_factory=Team)
 
@@ -141,23 +141,23 @@ class TrainState:
             return Learner(network, optimizer, averaged)
 
         state = cls(team=team or Team())
-        shape, average = (config.width, config.depth), rates.average
+        average = rates.average
         # The weights are drawn on the CPU; the caller's random numbers stay as they are.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
             if "denoiser" in config.networks:
-                denoiser = UNetDenoiser(*shape)
+                denoiser = build("denoiser", *astuple(config.denoiser))
                 state.denoiser = learner(denoiser, rates.denoiser, (0.9, 0.999), average)
             if "discriminator" in config.networks:
                 critic = Discriminator(config.critic_width, config.patch_size)
                 state.discriminator = learner(critic, rates.discriminator, (0.5, 0.9), 0.0)
             if "generator" in config.networks:
-                generator = UNetGenerator(*shape)
+                generator = build("generator", *astuple(config.generator))
                 state.generator = learner(generator, rates.generator, (0.5, 0.9), average)
         if config.fakes:
             source = weights.find(config.fakes.generator, "generator")
             loaded = weights.load_network(source, "generator")
-            state.fakes = cast(UNetGenerator, _lay_out(loaded, config, device))
+            state.fakes = cast(GeneratorNetwork, _lay_out(loaded, config, device))
         return state
 
     def learners(self) -> dict[str, Learner[Any]]:
