@@ -7,6 +7,7 @@ from danet.train.config import (
     NetworkConfig,
     OptimizerConfig,
     TrainConfig,
+    ValidationConfig,
     make_config,
     read_config,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "OptimizerConfig",
     "TrainConfig",
     "TrainState",
+    "ValidationConfig",
     "make_config",
     "read_config",
     "train",

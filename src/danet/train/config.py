@@ -27,6 +27,7 @@ __all__ = [
     "NetworkConfig",
     "OptimizerConfig",
     "TrainConfig",
+    "ValidationConfig",
     "make_config",
     "read_config",
 ]
@@ -178,6 +179,33 @@ class FakesConfig:
 
 
 @dataclass(frozen=True)
+class ValidationConfig:
+    """What a run is measured on while it trains.
+
+    Args:
+        root: folder of pairs, of the layout of the training pairs; of PolyU, the val scenes' crops.
+        every: updates from one measurement to the next.
+        pictures: the most pairs to measure on.
+        crop: side of the pairs' middle that is measured, in pixels.
+        fakes: noisy pictures that the generator makes of each for AKLD.
+
+    Raises:
+        ConfigError: a number is out of its range.
+    """
+
+    root: Path
+    every: int = 5000
+    pictures: int = 20
+    crop: int = 256
+    fakes: int = 4
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        counts = ("every", "pictures", "crop", "fakes")
+        _check(self, "validation.", dict.fromkeys(counts, _COUNT))
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """Weights of the losses, by default the paper's.
 
@@ -280,6 +308,8 @@ class TrainConfig:
         denoiser: the shape of the denoiser.
         generator: the shape of the generator.
         fakes: pairs to be made by a generator, for the mode ``"denoiser"``.
+        validation: what the run is measured on; None measures nothing.
+        tensorboard: write numbers and pictures for TensorBoard too.
         loss: weights of the losses.
         optimizer: learning rates and their schedule.
 
@@ -310,6 +340,8 @@ class TrainConfig:
     denoiser: NetworkConfig = field(default_factory=NetworkConfig)
     generator: NetworkConfig = field(default_factory=NetworkConfig)
     fakes: FakesConfig | None = None
+    validation: ValidationConfig | None = None
+    tensorboard: bool = False
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     __pydantic_config__ = _STRICT
@@ -506,5 +538,6 @@ _SECTIONS = {
     "generator": NetworkConfig,
     "fakes": FakesConfig,
     "loss": LossConfig,
+    "validation": ValidationConfig,
     "optimizer": OptimizerConfig,
 }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,13 @@ from danet.errors import ConfigError, DanetError, WeightsError
 from danet.train.checkpoint import resume, save_checkpoint
 from danet.train.config import TrainConfig, read_config
 from danet.train.distribution import Team, join_team
-from danet.train.patches import Sources, batches
-from danet.train.record import check_same_run, trim_log, write_config
+from danet.train.curves import write_curves
+from danet.train.patches import Sources, batches, validation_pairs
+from danet.train.record import check_same_run, write_config
+from danet.train.report import Report
 from danet.train.signals import stop_requests
 from danet.train.step import Learner, Pairs, TrainState, train_step
+from danet.train.validate import Validation
 
 __all__ = ["train", "train_from_file"]
 
@@ -76,7 +78,7 @@ def train(config: TrainConfig) -> Path:
     team, device = join_team(usable_device(config.device))
     _check_shares(config, team)
     checkpoint = config.output / "checkpoint.safetensors"
-    settings, log = config.output / "config.json", config.output / "log.jsonl"
+    settings = config.output / "config.json"
     state = TrainState.start(config, device, team)
     if checkpoint.exists():
         check_same_run(config, settings)
@@ -84,22 +86,15 @@ def train(config: TrainConfig) -> Path:
     elif config.init_from is not None:
         _load_initial(state, config.init_from)
     sources = Sources(config)
+    validation = _validation(config) if team.rank == 0 else None
     if team.rank == 0:
-        write_config(config, settings, pairs=sources.pairs, device=device)
-        trim_log(log, state.update)
-    # No process writes before every one has read what there was.
+        write_config(config, settings, data=sources.record(), device=device)
+    # No process goes on before every one has read what there was.
     team.wait()
     drawn = batches(config, sources, team, start=state.update)
-    started = time.monotonic()
-    # disable=None: no bar where standard error is not a terminal.
-    progress = tqdm(
-        total=config.updates,
-        initial=state.update,
-        unit="update",
-        smoothing=0.05,
-        disable=None if team.rank == 0 else True,
-    )
-    with progress, log.open("a", encoding="utf-8") as lines, stop_requests() as stop:
+    with ExitStack() as stack:
+        report = _Reporting(config, state, validation, stack) if team.rank == 0 else None
+        stop = stack.enter_context(stop_requests())
         while state.update < config.updates:
             real, extra = next(drawn)
             losses = train_step(
@@ -109,12 +104,8 @@ def train(config: TrainConfig) -> Path:
                 config,
             )
             _check_finite(losses, state.update, checkpoint)
-            progress.update()
-            if state.update % config.log_every == 0 and team.rank == 0:
-                seconds = round(time.monotonic() - started, 1)
-                line = {"update": state.update, "seconds": seconds, **losses}
-                lines.write(json.dumps(line) + "\n")
-                lines.flush()
+            if report is not None:
+                report.after(losses)
             stopping = team.agree(stop.requested)
             due = state.update % config.checkpoint_every == 0 or state.update == config.updates
             if (due or stopping) and team.rank == 0:
@@ -124,8 +115,58 @@ def train(config: TrainConfig) -> Path:
                 stop.obey()
     if team.rank == 0:
         save_model(state, config.output / "model")
+        write_curves(config.output)
     team.wait()
     return config.output / "model"
+
+
+class _Reporting:
+    """Progress, log and validation of a run."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        state: TrainState,
+        validation: Validation | None,
+        stack: ExitStack,
+    ) -> None:
+        self.config, self.state, self.validation = config, state, validation
+        # disable=None: no bar where standard error is not a terminal.
+        bar = tqdm(
+            total=config.updates,
+            initial=state.update,
+            unit="update",
+            smoothing=0.05,
+            disable=None,
+        )
+        self.progress = stack.enter_context(bar)
+        report = Report(config.output, update=state.update, tensorboard=config.tensorboard)
+        self.report = stack.enter_context(report)
+
+    def after(self, losses: Mapping[str, float]) -> None:
+        """Write down what an update brought, where it is time to."""
+        state, config = self.state, self.config
+        self.progress.update()
+        last = state.update == config.updates
+        if last or state.update % config.log_every == 0:
+            self.report.write_numbers(state.update, losses)
+        if self.validation and config.validation:
+            if last or state.update % config.validation.every == 0:
+                networks = [
+                    learner and learner.averaged for learner in (state.denoiser, state.generator)
+                ]
+                measured = self.validation.measure(*networks)
+                self.report.write_numbers(state.update, measured)
+                picture = self.validation.grid(*networks)
+                self.report.write_picture(state.update, "validation/pictures", picture)
+
+
+def _validation(config: TrainConfig) -> Validation | None:
+    wanted = config.validation
+    if wanted is None:
+        return None
+    pairs = validation_pairs(config.data, wanted)
+    return Validation(pairs, crop=wanted.crop, limit=wanted.pictures, fakes=wanted.fakes)
 
 
 def _check_shares(config: TrainConfig, team: Team) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from danet import data
 from danet.noise import CameraPipeline
-from danet.train.config import DataConfig, TrainConfig
+from danet.train.config import DataConfig, TrainConfig, ValidationConfig
 from danet.train.distribution import Team
 from danet.train.step import Pairs
 
-__all__ = ["Patches", "Sources", "batches"]
+__all__ = ["Patches", "Sources", "batches", "validation_pairs"]
 
 Patches = Dataset[tuple[Tensor, Tensor]]
 _PairsOfPixels = Sequence[tuple[data.Pixels, data.Pixels]]
@@ -33,6 +34,7 @@ class Sources:
         extra: the pairs that R sees besides, or the clean patches that a generator adds noise
             to; None if there are none.
         pairs: how many pictures ``real`` draws from.
+        fingerprint: of those pictures.
 
     Raises:
         DataError: the pairs cannot be had.
@@ -43,6 +45,7 @@ class Sources:
         source, size, seed = config.data, config.patch_size, config.seed
         roots = [list(_pairs(source, root)) for root in source.roots]
         self.pairs = sum(map(len, roots))
+        self.fingerprint = _fingerprint(pair for pairs in roots for pair in pairs)
         weights = source.weights or [1.0] * len(roots)
         self.real = _mixed([data.PairPatches(p, size, seed) for p in roots], weights, seed + 4)
         self.extra: Patches | None = None
@@ -53,6 +56,36 @@ class Sources:
             self.extra = _mixed(parts, [1.0] if clean else weights, seed + 3)
         elif config.extra_size:
             self.extra = _extra([pair for pairs in roots for pair in pairs], config)
+
+
+    def record(self) -> dict[str, Any]:
+        """The number of pictures, and a fingerprint that tells whether other data was used."""
+        return {"pairs": self.pairs, "fingerprint": self.fingerprint}
+
+
+def validation_pairs(
+    source: DataConfig, wanted: ValidationConfig
+) -> list[tuple[data.Pixels, data.Pixels]]:
+    """The pairs that a run is measured on.
+
+    Raises:
+        DataError: they cannot be had.
+        ImageError: a picture cannot be read.
+    """
+    if source.layout == "polyu":
+        files = data.polyu_pairs(wanted.root, "val")
+    else:
+        files = data.folder_pairs(wanted.root)
+    return [data.read_pair(pair) for pair in files[: wanted.pictures]]
+
+
+def _fingerprint(pairs: Iterable[tuple[data.Pixels, data.Pixels]]) -> str:
+    digest = hashlib.sha256()
+    for pair in pairs:
+        for picture in pair:
+            digest.update(repr(picture.shape).encode())
+            digest.update(np.ascontiguousarray(picture).data)
+    return digest.hexdigest()
 
 
 def _as_it_is(clean: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,25 @@ from danet.train.config import TrainConfig
 __all__ = ["check_same_run", "trim_log", "write_config"]
 
 # What may change when a run is resumed.
-_FREE = ("updates", "device", "workers", "checkpoint_every", "log_every", "output")
+_FREE = (
+    "updates",
+    "device",
+    "workers",
+    "checkpoint_every",
+    "log_every",
+    "output",
+    "tensorboard",
+    "validation",
+)
 
 
-def write_config(config: TrainConfig, path: Path, *, pairs: int, device: torch.device) -> None:
+def write_config(config: TrainConfig, path: Path, *, data: Mapping[str, Any], device: torch.device) -> None:
     """Write the configuration of a run and what it ran on, as JSON.
 
     Args:
         config: the run.
         path: the file; its folder is made if need be.
-        pairs: how many pairs it was trained on.
+        data: what is to be known of the pairs.
         device: where.
 
     Raises:
@@ -36,7 +46,7 @@ def write_config(config: TrainConfig, path: Path, *, pairs: int, device: torch.d
     """
     record = {
         "config": asdict(config),
-        "pairs": pairs,
+        **data,
         "hardware": hardware(device),
         "versions": {"danet": danet.__version__, "torch": torch.__version__},
     }
@@ -59,7 +69,7 @@ def check_same_run(config: TrainConfig, path: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return
     for name, value in _flat(json.loads(_as_json(asdict(config)))).items():
-        if name not in _FREE and begun.get(name, value) != value:
+        if name.split(".")[0] not in _FREE and begun.get(name, value) != value:
             raise ConfigError(
                 f"{name} is {value}, but the run in {path.parent} was begun with {begun[name]}; "
                 "a new run needs another output"

@@ -1,0 +1,255 @@
+"""The curves of a run, as a picture."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from danet.errors import ConfigError, DataError
+from danet.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["write_curves"]
+
+Points = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Updates and values."""
+
+_BLUE, _ORANGE, _GREEN, _GREY = "#1f6fb4", "#d2691e", "#2e8b57", "#666666"
+_FEW = 50  # points, each of which gets a dot
+
+
+class _Curve(NamedTuple):
+    """One key of the log."""
+
+    key: str
+    label: str
+    color: str
+    factor: float = 1
+
+
+class _Panel(NamedTuple):
+    """Curves of one unit."""
+
+    title: str
+    unit: str
+    curves: Sequence[_Curve]
+    log: bool = False
+    # Of single batches, rather than exact.
+    noisy: bool = True
+
+
+def _networks(key: str) -> list[_Curve]:
+    colors = {"denoiser": _BLUE, "generator": _ORANGE, "discriminator": _GREEN}
+    return [_Curve(f"{name}/{key}", name, color) for name, color in colors.items()]
+
+
+_PANELS = [
+    _Panel(
+        "Denoiser: absolute error",
+        "mean |R(y) - x|",
+        [_Curve("denoiser/error", "error", _BLUE)],
+        log=True,
+    ),
+    _Panel(
+        "Denoiser: loss with the critic's part",
+        "loss",
+        [
+            _Curve("denoiser/loss", "loss", _BLUE),
+            _Curve("denoiser/adversarial", "critic's part", _GREEN),
+        ],
+    ),
+    _Panel(
+        "Generator: distance to the real noise",
+        "mean absolute difference",
+        [
+            _Curve("generator/mean_match", "smoothed noise", _ORANGE),
+            _Curve("generator/start", "start, by the local variance", _GREY),
+        ],
+        log=True,
+    ),
+    _Panel(
+        "Generator: loss with the critic's part",
+        "loss",
+        [
+            _Curve("generator/loss", "loss", _ORANGE),
+            _Curve("generator/adversarial", "critic's part", _GREEN),
+        ],
+    ),
+    _Panel(
+        "Critic: estimated distances",
+        "mean D(real) - mean D(fake)",
+        # The critic minimises the negative.
+        [
+            _Curve("discriminator/denoiser", "of denoised", _BLUE, -1),
+            _Curve("discriminator/generator", "of generated", _ORANGE, -1),
+        ],
+    ),
+    _Panel("Critic: loss", "loss", [_Curve("discriminator/loss", "loss", _GREEN)]),
+    _Panel(
+        "Critic: gradient penalties",
+        "penalty",
+        [
+            _Curve("discriminator/denoiser_penalty", "towards denoised", _BLUE),
+            _Curve("discriminator/generator_penalty", "towards generated", _ORANGE),
+        ],
+        log=True,
+    ),
+    _Panel("Gradients before clipping", "norm", _networks("gradient_norm"), log=True),
+    _Panel("Learning rates", "learning rate", _networks("learning_rate"), noisy=False),
+    _Panel(
+        "Validation: PSNR",
+        "dB",
+        [
+            _Curve("validation/psnr", "denoised", _BLUE),
+            _Curve("validation/noisy_psnr", "noisy", _GREY),
+        ],
+        noisy=False,
+    ),
+    _Panel(
+        "Validation: SSIM",
+        "SSIM",
+        [
+            _Curve("validation/ssim", "denoised", _BLUE),
+            _Curve("validation/noisy_ssim", "noisy", _GREY),
+        ],
+        noisy=False,
+    ),
+    _Panel(
+        "Validation: AKLD, lower is closer",
+        "nats per pixel",
+        [_Curve("validation/akld", "generated", _ORANGE)],
+        noisy=False,
+    ),
+]
+
+
+def write_curves(run: Path) -> Path:
+    """Draw ``log.jsonl`` of a run, finished or not, as ``curves.png`` beside it.
+
+    Each group of numbers that the log has gets a panel over the updates: losses by network,
+    the distances that the critic estimates, gradients, learning rates and validation.  Numbers of
+    single batches are drawn faintly, under their Gaussian mean with a deviation of a thirtieth of
+    the run.  Half a last line, of a run that was killed, is left out.  The legends give the last
+    values of the lines.
+
+    Args:
+        run: folder of the run.
+
+    Returns:
+        The picture.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+        DataError: the log cannot be read or holds nothing to draw.
+        DanetError: the picture cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure  # draws by Agg; pyplot would look for a screen
+    except ImportError as error:
+        raise ConfigError("drawing curves needs matplotlib: pip install 'danet[train]'") from error
+    points = _read(run / "log.jsonl")
+    panels = [panel for panel in _PANELS if any(curve.key in points for curve in panel.curves)]
+    if not panels:
+        raise DataError(f"{run / 'log.jsonl'} holds nothing to draw")
+    columns = min(3, math.ceil(math.sqrt(len(panels))))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure((5.2 * columns, 3.3 * rows + 0.4), dpi=100, layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
+    for axes, panel in zip(grid, panels, strict=False):
+        _draw(axes, panel, points)
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    last = max(updates[-1] for updates, _ in points.values())
+    figure.suptitle(f"{run.resolve().name}: {last:.0f} updates")
+    path = run / "curves.png"
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
+    return path
+
+
+def _read(log: Path) -> dict[str, Points]:
+    """The numbers of a log by key, in the order of the updates.
+
+    Raises:
+        DataError: the log cannot be read.
+    """
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"cannot read {log}: {error.strerror}") from error
+    values: dict[str, list[tuple[int, float]]] = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:  # half a line, of a run that was killed
+            continue
+        update = record.pop("update")
+        if "generator/adversarial" not in record and "generator/loss" in record:
+            record["generator/start"] = record.pop("generator/loss")
+        if "denoiser/adversarial" not in record:
+            record.pop("denoiser/loss", None)  # the error
+        for key, value in record.items():
+            if value is not None:  # not finite
+                values.setdefault(key, []).append((update, value))
+    return {key: tuple(np.array(pairs, float).T) for key, pairs in values.items()}
+
+
+def _draw(axes: Axes, panel: _Panel, points: Mapping[str, Points]) -> None:
+    """Draw the curves of a panel that the log has."""
+    drawn = [
+        (curve, points[curve.key][0], curve.factor * points[curve.key][1])
+        for curve in panel.curves
+        if curve.key in points
+    ]
+    log = panel.log and all(values.min() > 0 for _, _, values in drawn)
+    if log:
+        axes.set_yscale("log")
+    for style, (curve, updates, values) in zip(("-", "--", ":"), drawn, strict=False):
+        line = values
+        if panel.noisy:
+            axes.plot(updates, values, color=curve.color, alpha=0.3, linewidth=0.8)
+            line = np.exp(_smooth(np.log(values))) if log else _smooth(values)
+        axes.plot(
+            updates,
+            line,
+            color=curve.color,
+            # Exact lines may lie upon one another.
+            linestyle="-" if panel.noisy else style,
+            marker="o" if len(line) < _FEW else "",
+            markersize=3,
+            label=f"{curve.label}: {line[-1]:.4g}",
+        )
+    if not log:
+        axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
+        if panel.noisy:
+            _limit(axes, [values for _, _, values in drawn])
+    axes.set_title(panel.title, fontsize=11)
+    axes.set_xlabel("update")
+    axes.set_ylabel(panel.unit)
+    axes.tick_params(labelbottom=True)
+    axes.grid(alpha=0.3)
+    axes.grid(which="minor", alpha=0.1)
+    axes.legend(fontsize=9)
+
+
+def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    smoothed: NDArray[np.float64] = gaussian_filter1d(values, len(values) / 30, mode="nearest")
+    return smoothed
+
+
+def _limit(axes: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
+    """Show all but the wildest tenth of each curve, lest a few batches flatten the rest."""
+    ends = np.array([np.percentile(values, (5, 95)) for values in curves])
+    low, high = ends.min(), ends.max()
+    margin = 0.25 * (high - low)
+    if margin > 0:
+        axes.set_ylim(low - margin, high + margin)

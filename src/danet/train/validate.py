@@ -1,0 +1,185 @@
+"""Measuring the networks of a run on real pairs while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from danet import metrics
+from danet.errors import ConfigError, DataError
+from danet.networks import UNetDenoiser, UNetGenerator
+from danet.pretrained import Denoiser, NoiseGenerator
+
+__all__ = ["Validation"]
+
+Floats = NDArray[np.float32]
+
+_AMPLIFIED = 5
+_GAP, _HEADING = 4, 16  # pixels
+
+
+class Validation:
+    """Real pairs that a run is not trained on, to measure its networks with.
+
+    The middle of each picture is taken.  Everything is computed picture by picture on the device
+    of the network, which is in evaluation mode meanwhile; the noise is drawn by fixed seeds of its
+    own.  So equal networks give equal numbers, and nothing else changes.
+
+    Args:
+        pairs: clean and noisy pictures, each H x W x 3, uint8 or uint16.  Only what is used of
+            them is read and kept, so they may be memory-mapped.
+        crop: height and width of what is taken, in pixels, at least 11; smaller pictures are
+            taken whole.
+        limit: how many pairs at most, spread evenly over all.
+        fakes: noisy pictures that the generator makes of each clean one.
+
+    Raises:
+        ConfigError: a number is not positive.
+        DataError: there are no pairs, or the sizes of one differ.
+        ImageError: a picture is too small.
+        DanetError: scikit-image is not installed.
+
+    Example:
+        >>> clean = np.full((40, 50, 3), 100, np.uint8)
+        >>> noisy = clean + np.random.default_rng(0).integers(0, 9, clean.shape, np.uint8)
+        >>> validation = Validation([(clean, noisy)], crop=32)
+        >>> sorted(validation.measure(None, UNetGenerator(width=2)))
+        ['validation/akld', 'validation/noisy_psnr', 'validation/noisy_ssim']
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+        *,
+        crop: int = 256,
+        limit: int = 20,
+        fakes: int = 4,
+    ) -> None:
+        for name, value in (("crop", crop), ("limit", limit), ("fakes", fakes)):
+            if value < 1:
+                raise ConfigError(f"{name} is {value}, and must be at least 1")
+        if not pairs:
+            raise DataError("there are no pairs to validate on")
+        self._pairs = [_middle(*pairs[index], crop) for index in _spread(len(pairs), limit)]
+        self._fakes = fakes
+        # Measured at once, so that what cannot be measured is refused before the run.
+        self._noisy = _means(
+            [
+                {
+                    "validation/noisy_psnr": metrics.psnr(clean, noisy),
+                    "validation/noisy_ssim": metrics.ssim(clean, noisy),
+                }
+                for clean, noisy in self._pairs
+            ]
+        )
+
+    def measure(
+        self, denoiser: UNetDenoiser | None, generator: UNetGenerator | None
+    ) -> dict[str, float]:
+        """Measure both networks.
+
+        Args:
+            denoiser: R, or None.
+            generator: G, or None.
+
+        Returns:
+            Means over the pictures: ``"validation/psnr"`` in dB and ``"validation/ssim"`` of the
+            denoised ones, ``"validation/akld"`` in nats per pixel (lower is closer) of the
+            generated ones, and ``"validation/noisy_psnr"`` and ``"validation/noisy_ssim"`` of
+            the noisy ones, which are always the same.
+
+        Raises:
+            ImageError: a network gives NaN or infinity.
+        """
+        rows = []
+        for seed, pair in enumerate(self._pairs):
+            clean, noisy = map(_as_floats, pair)
+            row = {}
+            if denoiser is not None:
+                denoised = Denoiser(denoiser, tile=None)(noisy)
+                row["validation/psnr"] = metrics.psnr(clean, denoised)
+                row["validation/ssim"] = metrics.ssim(clean, denoised)
+            if generator is not None:
+                fakes = NoiseGenerator(generator, tile=None).stream(clean, self._fakes, seed)
+                row["validation/akld"] = metrics.akld(clean, noisy, fakes)
+            rows.append(row)
+        return _means(rows) | self._noisy
+
+    def grid(
+        self, denoiser: UNetDenoiser | None, generator: UNetGenerator | None, *, pictures: int = 4
+    ) -> NDArray[np.uint8]:
+        """Show what both networks do.
+
+        Args:
+            denoiser: R, or None.
+            generator: G, or None.
+            pictures: how many pairs at most, spread evenly over all.
+
+        Returns:
+            A picture, H x W x 3, with a row for each pair.  Its columns are noisy, denoised,
+            clean and generated, then what the noisy, the denoised and the generated one differ
+            from the clean one by, around grey and five times as strong.  What would need a
+            network that is None is left out.
+        """
+        rows = []
+        for index in _spread(len(self._pairs), pictures):
+            clean, noisy = map(_as_floats, self._pairs[index])
+            row = {"noisy": noisy}
+            if denoiser is not None:
+                row["denoised"] = Denoiser(denoiser, tile=None)(noisy)
+            row["clean"] = clean
+            if generator is not None:
+                source = NoiseGenerator(generator, tile=None)
+                (row["generated"],) = source.stream(clean, 1, index)
+            differences = {
+                f"{_AMPLIFIED} x ({name} - clean)": 0.5 + _AMPLIFIED * (picture - clean)
+                for name, picture in row.items()
+                if name != "clean"
+            }
+            rows.append(row | differences)
+        return _sheet(rows)
+
+
+def _spread(count: int, limit: int) -> list[int]:
+    """At most ``limit`` indices below ``count``, evenly spread."""
+    indices: list[int] = np.linspace(0, count - 1, min(count, limit)).astype(int).tolist()
+    return indices
+
+
+def _middle(
+    clean: NDArray[Any], noisy: NDArray[Any], crop: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Copies of the middle of both pictures."""
+    if clean.shape != noisy.shape:
+        raise DataError(f"the pictures of a pair have the shapes {clean.shape} and {noisy.shape}")
+    top, left = (max(0, (side - crop) // 2) for side in clean.shape[:2])
+    window = np.s_[top : top + crop, left : left + crop]
+    return np.array(clean[window]), np.array(noisy[window])
+
+
+def _as_floats(picture: NDArray[Any]) -> Floats:
+    # The results are of the same type then: the metrics round for themselves where they should.
+    floats: Floats = picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+    return floats
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _sheet(rows: Sequence[dict[str, Floats]]) -> NDArray[np.uint8]:
+    """Pictures in rows, under the names of their columns."""
+    height, width = (_GAP + max(row["clean"].shape[axis] for row in rows) for axis in (0, 1))
+    size = width * len(rows[0]) - _GAP, _HEADING + height * len(rows) - _GAP
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, name in enumerate(rows[0]):
+        draw.text((column * width, 2), name, fill="black")
+        for index, row in enumerate(rows):
+            rounded = (row[name].clip(0, 1) * 255).round().astype(np.uint8)
+            sheet.paste(Image.fromarray(rounded), (column * width, _HEADING + index * height))
+    return np.array(sheet)
