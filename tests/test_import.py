@@ -11,7 +11,7 @@ import pytest
 
 import danet
 
-OPTIONAL = {"cv2", "huggingface_hub", "matplotlib", "pydantic", "skimage", "torchmetrics"}
+OPTIONAL = {"cv2", "h5py", "huggingface_hub", "matplotlib", "pydantic", "skimage", "torchmetrics"}
 
 # Reports on the last line; what an import prints would come before it.
 WATCH = """\
