@@ -14,10 +14,13 @@ import torch
 from PIL import Image
 
 import danet
+import danet.cli.data
+import danet.layouts
 import danet.pretrained
 import danet.train
 from danet import images
 from danet.cli import main
+from danet.container import PackedPairs
 from danet.errors import ConfigError
 from danet.networks import UNetDenoiser, UNetGenerator
 
@@ -266,6 +269,12 @@ def test_unknown_weights_and_devices(
         [],
         ["polish", "a.png"],
         ["denoise", "a.png"],
+        ["data"],
+        ["data", "prepare", "attic", "pairs", "out"],
+        ["data", "prepare", "folder", "pairs"],
+        ["data", "prepare", "folder", "pairs", "out", "--crop", "1"],
+        ["data", "prepare", "folder", "pairs", "out", "--bits", "12"],
+        ["data", "check", "folder", "pairs", "out", "--worst", "0"],
         ["denoise", "a.png", "-o", "b.png", "--tile", "0"],
         ["generate", "a.png", "-o", "out", "-n", "0"],
         ["generate", "a.png", "-o", "out", "--seed", "-1"],
@@ -305,6 +314,92 @@ def test_train_reports_a_fault_in_one_line(
     monkeypatch.setattr(danet.train, "train_from_file", refuse)
     assert main(["train", "one.toml"]) == 2
     assert error_lines(capsys) == ["one.toml: batch: must be positive"]
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of three pairs in an empty folder; the last one is too bright."""
+    monkeypatch.chdir(tmp_path)
+    smooth = np.linspace(40, 200, 64 * 64 * 3).reshape(64, 64, 3)
+    for number, more in enumerate((0, 0, 5)):
+        noise = np.random.default_rng(number).normal(0, 4, smooth.shape)
+        for side, values in (("clean", smooth), ("noisy", smooth + noise - noise.mean() + more)):
+            path = Path("pairs") / side / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.rint(values).astype(np.uint8)).save(path)
+    return Path("pairs")
+
+
+def test_data_prepare_packs_and_says_what_it_left_out(
+    pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["data", "prepare", "folder", str(pairs), "out", "--crop", "32"]
+    for _ in range(2):  # what is finished is left as it is
+        assert main([*arguments, "--bits", "16", "--screen"]) == 0
+        assert capsys.readouterr().out == "out: 18 crops of 3 pairs, 9 left out as faulty\n"
+    packed = PackedPairs("out")
+    assert packed[0][0].shape == (32, 32, 3)
+    assert packed[0][0].dtype == np.uint16
+    assert packed.settings == {"crop": 32, "stride": 24, "screen": True}
+    assert main(arguments) == 2
+    (line,) = error_lines(capsys)
+    assert "take another folder" in line
+
+
+def test_data_prepare_stops_at_a_bad_picture_and_goes_on(
+    pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["data", "prepare", "folder", str(pairs), "out"]
+    bad = pairs / "noisy" / "1.png"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:500])
+    assert main(arguments) == 2
+    (line,) = error_lines(capsys)
+    assert line.startswith(f"{bad}: cannot be read")
+    bad.write_bytes(whole)
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "out: 3 crops of 3 pairs\n"
+
+
+def test_data_check_writes_a_table_and_a_picture(
+    pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pairs / "noisy" / "1.png").write_text("not a picture")
+    assert main(["data", "check", "folder", str(pairs), "out", "--worst", "1"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "3 pairs: 1 good, 0 partly, 1 bad, 1 unreadable"
+    assert out[1:] == [str(Path("out/pairs.csv")), str(Path("out/worst.png"))]
+    assert files("out") == ["pairs.csv", "worst.png"]
+    assert len(Path("out/pairs.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("command", "found"), [("prepare", ["train"]), ("check", ["train", "val"])]
+)
+def test_data_of_polyu_is_chosen_by_part(
+    pairs: Path, command: str, found: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    split: dict[str, dict[str, list[str]]] = {}
+    for number, part in enumerate(("train", "val")):
+        for kind in ("crops", "full"):
+            split.setdefault(kind, {})[part] = [f"{part}_real.png"]
+            Path("polyu", kind).mkdir(parents=True, exist_ok=True)
+            for side, name in (("noisy", "real"), ("clean", "mean")):
+                image = (pairs / side / f"{number}.png").read_bytes()
+                Path("polyu", kind, f"{part}_{name}.png").write_bytes(image)
+    Path("polyu/split.json").write_text(json.dumps(split))
+    assert main(["data", command, "polyu", "polyu", "out"]) == 0
+    assert f"{2 * len(found)} pairs" in capsys.readouterr().out
+    arguments = ["--part", "val", "--kind", "full"]
+    assert main(["data", command, "polyu", "polyu", "other", *arguments]) == 0
+    assert "1 pairs" in capsys.readouterr().out
+    assert main(["data", command, "folder", str(pairs), "third", "--part", "val"]) == 2
+    (line,) = error_lines(capsys)
+    assert "only polyu has parts" in line
+
+
+def test_layouts_of_the_command_line_are_those_of_the_library() -> None:
+    assert danet.cli.data._LAYOUTS == danet.layouts.LAYOUTS
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

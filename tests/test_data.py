@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from danet import data
+from danet.container import PackedPairs, PairWriter
 from danet.data import Pixels
-from danet.errors import DataError
+from danet.errors import DataError, ImageError
 from danet.noise import CameraPipeline
 
 
@@ -48,10 +49,12 @@ def is_piece(patch: tuple[Tensor, ...], whole: tuple[NDArray[Any], ...]) -> bool
 
     Args:
         patch: tensors, C x h x w.
-        whole: as many arrays, H x W x C, uint8 or float in [0, 1].
+        whole: as many arrays, H x W x C, uint8, uint16 or float in [0, 1].
     """
     joined = np.concatenate([part.numpy() for part in patch])
-    scaled = [x.astype(np.float32) / 255 if x.dtype == np.uint8 else x for x in whole]
+    scaled = [
+        x.astype(np.float32) / np.iinfo(x.dtype).max if x.dtype.kind == "u" else x for x in whole
+    ]
     windows = sliding_window_view(np.concatenate(scaled, axis=-1), joined.shape[1:], axis=(0, 1))
     for turned in orientations(joined):
         # Few windows have the right corner, so that few are compared as a whole.
@@ -131,6 +134,41 @@ def test_two_clean_pictures_of_one_name(tmp_path: Path) -> None:
         data.folder_pairs(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_grey_pictures_of_16_bits_keep_them(tmp_path: Path, suffix: str) -> None:
+    grey = np.arange(0, 65536, 13, dtype=np.uint16)[:5000].reshape(50, 100)
+    Image.fromarray(grey).save(tmp_path / f"grey{suffix}")
+    found = data.read_picture(tmp_path / f"grey{suffix}")
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, grey[..., None].repeat(3, axis=-1))
+
+
+def test_arrays_are_pictures_too(tmp_path: Path) -> None:
+    wide = texture(0).astype(np.uint16) * np.uint16(200)
+    for side, array in (("noisy", wide), ("clean", wide + np.uint16(1))):
+        np.save(tmp_path / f"1_{side}.npy", array)
+    (pair,) = data.folder_pairs(tmp_path)
+    clean, noisy = data.read_pair(pair)
+    np.testing.assert_array_equal(noisy, wide)
+    np.testing.assert_array_equal(clean, wide + np.uint16(1))
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)]
+)
+def test_an_array_that_is_no_picture_is_named(tmp_path: Path, array: NDArray[Any]) -> None:
+    np.save(tmp_path / "1.npy", array)
+    with pytest.raises(DataError, match=r"1\.npy: an array must be H x W x 3"):
+        data.read_picture(tmp_path / "1.npy")
+    content = (tmp_path / "1.npy").read_bytes()
+    for damage in (b"", b"not an array", content[:-1]):
+        (tmp_path / "1.npy").write_bytes(damage)
+        with pytest.raises(ImageError, match=r"1\.npy: cannot be read"):
+            data.read_picture(tmp_path / "1.npy")
+    with pytest.raises(ImageError, match=r"2\.npy: no such file"):
+        data.read_picture(tmp_path / "2.npy")
+
+
 def test_folders_and_hidden_files_are_no_pictures(tmp_path: Path) -> None:
     for name in ("1.png", "2.JPG", "._2.jpg", ".danet-0123.png", "folder.png/3.png"):
         save(tmp_path / name, texture(0))
@@ -190,6 +228,56 @@ def test_strength_scales_the_noise(pairs: list[tuple[Pixels, Pixels]]) -> None:
     double = data.PairPatches(pairs, 32, seed=0, strength=(2, 2))
     spread = [sum(float((p[i][1] - p[i][0]).std()) for i in range(10)) for p in (plain, double)]
     assert spread[1] / spread[0] == pytest.approx(2, rel=0.02)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_patches_keep_the_steps_of_their_type(
+    pairs: list[tuple[Pixels, Pixels]], dtype: type[Any]
+) -> None:
+    largest = np.iinfo(dtype).max
+    wide = [tuple((side * (largest / 255)).astype(dtype) for side in pair) for pair in pairs]
+    patches = data.PairPatches(wide, 16, seed=0, strength=(1.3, 1.3), scale=(0.8, 1.2))  # type: ignore[arg-type]
+    for index in range(5):
+        for side in patches[index]:
+            steps = side.double().numpy() * largest
+            assert np.abs(steps - np.rint(steps)).max() < 0.01
+            # With more bits, they are finer than those of 8.
+            coarse = side.double().numpy() * 255
+            assert (np.abs(coarse - np.rint(coarse)).max() < 0.01) == (dtype == np.uint8)
+
+
+def test_patches_of_16_bits_are_those_of_8(pairs: list[tuple[Pixels, Pixels]]) -> None:
+    wide = [(x.astype(np.uint16) * 257, y.astype(np.uint16) * 257) for x, y in pairs]
+    for scale in ((1.0, 1.0), (0.7, 1.5)):
+        narrow = data.PairPatches(pairs, 16, 0, scale=scale)
+        other = data.PairPatches(wide, 16, 0, scale=scale)
+        for index in range(5):
+            for side in (0, 1):
+                # Each of the two passes of resizing rounds to the steps of the type.
+                torch.testing.assert_close(
+                    other[index][side], narrow[index][side], rtol=0, atol=1.1 / 255
+                )
+    assert any(is_piece(data.PairPatches(wide, 16, 0)[3], pair) for pair in wide)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on fewer cores
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_packed_pairs_give_the_patches_of_their_pictures(
+    pairs: list[tuple[Pixels, Pixels]], tmp_path: Path, start: str
+) -> None:
+    writer = PairWriter(tmp_path, ["1", "2", "3"], {}, "uint8")
+    with writer.writing():
+        for pair in pairs:
+            writer.add([pair])
+    expected = data.PairPatches(pairs, 16, 0, strength=(0.5, 3), scale=(0.7, 1.5))
+    patches = data.PairPatches(PackedPairs(tmp_path), 16, 0, strength=(0.5, 3), scale=(0.7, 1.5))
+    loader: DataLoader[Any] = DataLoader(
+        Subset(patches, range(6)), 3, num_workers=1, multiprocessing_context=start
+    )
+    for number, batch in enumerate(loader):
+        for row in range(3):
+            for side in (0, 1):
+                assert torch.equal(batch[side][row], expected[3 * number + row][side])
 
 
 def test_scale_makes_noise_coarser(pairs: list[tuple[Pixels, Pixels]]) -> None:

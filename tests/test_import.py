@@ -12,7 +12,9 @@ import pytest
 import danet
 
 OPTIONAL = {
+    "accelerate",
     "cv2",
+    "h5py",
     "huggingface_hub",
     "matplotlib",
     "pydantic",

@@ -15,7 +15,7 @@ FLOORS = {
         [
             "errors",
             "backbones networks files devices images sizes filters sampling",
-            "tiling metrics noise data",
+            "tiling metrics noise data screening layouts container prepare check",
             "weights pretrained",
             "train",
             "cli __main__ __init__",

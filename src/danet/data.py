@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from danet import images
-from danet.errors import DataError
+from danet.errors import DataError, ImageError, one_line
+from danet.screening import Limits, compare
 
 __all__ = [
     "Mixture",
@@ -23,6 +24,7 @@ __all__ = [
     "Pair",
     "PairPatches",
     "Pixels",
+    "check_same_size",
     "folder_pairs",
     "picture_files",
     "polyu_clean",
@@ -33,9 +35,10 @@ __all__ = [
 ]
 
 # A picture as it is trained on, H x W x 3.
-Pixels: TypeAlias = NDArray[np.uint8]
+Pixels: TypeAlias = NDArray[np.uint8 | np.uint16]
 AddNoise = Callable[[NDArray[np.floating], np.random.Generator], NDArray[np.floating]]
 
+_PIXEL_FILES = images.READABLE | {".npy"}
 _NAMES = (("_real", "_mean"), ("_Real", "_mean"), ("_noisy", "_clean"))
 
 
@@ -88,16 +91,17 @@ def _polyu_split(root: Path, kind: str, part: str) -> list[str]:
 def folder_pairs(root: Path) -> list[Pair]:
     """Pairs of a folder: ``noisy/`` beside ``clean/`` with equal stems, or names with endings.
 
-    The endings are ``_noisy`` and ``_clean``, or ``_real`` and ``_mean``.
+    The endings are ``_noisy`` and ``_clean``, or ``_real`` and ``_mean``.  The files are
+    pictures, or arrays as ``read_picture`` takes them.
 
     Raises:
         DataError: the folder holds no pairs, or a noisy picture has no clean one or several.
     """
     if (root / "noisy").is_dir():
-        files = picture_files(root / "clean")
-        wanted = [(path, path.stem) for path in picture_files(root / "noisy")]
+        files = _files(root / "clean", _PIXEL_FILES)
+        wanted = [(path, path.stem) for path in _files(root / "noisy", _PIXEL_FILES)]
     else:
-        files = picture_files(root)
+        files = _files(root, _PIXEL_FILES)
         wanted = [
             (path, path.stem.removesuffix(noisy_end) + clean_end)
             for path in files
@@ -123,99 +127,115 @@ def picture_files(folder: Path) -> list[Path]:
     Raises:
         DataError: there is no such folder.
     """
+    return _files(folder, images.READABLE)
+
+
+def _files(folder: Path, suffixes: Container[str]) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
     return sorted(
         path
         for path in folder.iterdir()
         # Some systems put a hidden file of the same suffix beside each picture.
-        if path.suffix.lower() in images.READABLE
-        and not path.name.startswith(".")
-        and path.is_file()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     )
 
 
 def read_picture(path: Path) -> Pixels:
-    """A picture file as H x W x 3, uint8.
+    """A picture file as H x W x 3, uint8, or uint16 where it is grey with more than 8 bits.
 
     Args:
-        path: a file of any format and mode that `danet.images.read_image` takes.
+        path: a file of any format and mode that `danet.images.read_image` takes; of colours
+            of 16 bits, Pillow keeps 8.  Or an array of NumPy, ``.npy``, H x W x 3, uint8 or
+            uint16.
 
     Raises:
+        DataError: a ``.npy`` file holds something else.
         ImageError: there is no such file, it is no picture, or it is damaged.
     """
-    return np.asarray(images.read_image(path).convert("RGB"))
+    if path.suffix.lower() == ".npy":
+        return _read_array(path)
+    image = images.read_image(path)
+    if image.mode == "F" or image.mode.startswith("I"):
+        tensor, _ = images.to_tensor(image)
+        values = np.asarray(tensor[0].permute(1, 2, 0))
+        wide: Pixels = np.rint(values * 65535).astype(np.uint16)
+        return wide
+    return np.asarray(image.convert("RGB"))
+
+
+def _read_array(path: Path) -> Pixels:
+    try:
+        array: Pixels = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: no such file") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"{path}: cannot be read: {one_line(error)}") from error
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim != 3 or array.shape[2] != 3:
+        raise DataError(
+            f"{path}: an array must be H x W x 3 of uint8 or uint16, "
+            f"and this one is {array.shape} of {array.dtype}"
+        )
+    return array
 
 
 def read_pair(pair: Pair) -> tuple[Pixels, Pixels]:
-    """Both pictures of a pair, (clean, noisy), each H x W x 3, uint8.
+    """Both pictures of a pair, (clean, noisy), as `read_picture`.
 
     Raises:
-        DataError: their sizes differ.
+        DataError: their sizes differ; and as `read_picture`.
         ImageError: as `read_picture`.
     """
     clean, noisy = read_picture(pair.clean), read_picture(pair.noisy)
-    if clean.shape != noisy.shape:
-        raise DataError(
-            f"{pair.noisy} is {noisy.shape[1]} x {noisy.shape[0]} pixels, "
-            f"{pair.clean} is {clean.shape[1]} x {clean.shape[0]}"
-        )
+    check_same_size(clean, noisy, pair.noisy)
     return clean, noisy
 
 
-def screened_tiles(
-    clean: Pixels,
-    noisy: Pixels,
-    *,
-    size: int = 256,
-    max_correlation: float = 0.12,
-    max_shift: float = 1.0,
-) -> Iterator[tuple[Pixels, Pixels]]:
-    """The tiles of a pair that are aligned and equally exposed, as (clean, noisy).
+def check_same_size(clean: Pixels, noisy: Pixels, name: object) -> None:
+    """Refuse the two pictures of a pair, by the pair's name, where their sizes differ.
 
-    A shift of the picture leaves noise that follows the clean picture's gradient; a tile
-    where the two correlate would teach a denoiser to move edges.
+    Raises:
+        DataError: they do.
+    """
+    if clean.shape != noisy.shape:
+        raise DataError(
+            f"{name}: the noisy picture has {noisy.shape[1]} x {noisy.shape[0]} pixels, "
+            f"its clean one {clean.shape[1]} x {clean.shape[0]}"
+        )
+
+
+def screened_tiles(
+    clean: Pixels, noisy: Pixels, *, size: int = 256, limits: Limits | None = None
+) -> Iterator[tuple[Pixels, Pixels]]:
+    """The tiles of a pair in which `danet.screening` finds no fault, as (clean, noisy).
 
     Args:
-        clean: H x W x 3, uint8.
+        clean: H x W x 3.
         noisy: the same shape.
         size: height and width of a tile, in pixels; what is left at the border is dropped.
-        max_correlation: between the noise and the gradient, along either axis.
-        max_shift: between the means of the two, in grey levels of 255.
+        limits: beyond which a tile is faulty, by default those of ``Limits``.
     """
     for top in range(0, clean.shape[0] - size + 1, size):
         for left in range(0, clean.shape[1] - size + 1, size):
             window = np.s_[top : top + size, left : left + size]
-            reference = clean[window].mean(axis=-1)
-            noise = noisy[window].mean(axis=-1) - reference
-            gradients = np.gradient(reference)
-            if abs(noise.mean()) <= max_shift and all(
-                abs(_correlation(noise, gradient)) <= max_correlation for gradient in gradients
-            ):
+            if not compare(clean[window], noisy[window]).faults(limits):
                 yield clean[window].copy(), noisy[window].copy()
 
 
-def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    spread = a.std() * b.std()
-    return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else 0.0
-
-
-def _draw_window(
-    rng: np.random.Generator, pictures: Sequence[Pixels], areas: NDArray[np.float64], size: int
-) -> tuple[int, tuple[slice, slice]]:
-    """A picture, drawn by its area, and a window of it."""
-    which = int(rng.choice(len(pictures), p=areas))
-    height, width = pictures[which].shape[:2]
+def _draw_window(rng: np.random.Generator, picture: Pixels, size: int) -> tuple[slice, slice]:
+    """A window of a picture."""
+    height, width = picture.shape[:2]
     top, left = rng.integers(0, height - size + 1), rng.integers(0, width - size + 1)
-    return which, np.s_[top : top + size, left : left + size]
+    return np.s_[top : top + size, left : left + size]
 
 
-def _areas(pictures: Sequence[Pixels], size: int, setting: str) -> NDArray[np.float64]:
+def _areas(pictures: Iterable[Pixels], size: int, setting: str) -> NDArray[np.float64]:
     """The share that each picture has in the area of all; ``setting`` is why ``size`` is needed."""
-    if not pictures:
+    sides = np.array([picture.shape[:2] for picture in pictures], dtype=np.float64)
+    if not sides.size:
         raise DataError("there are no pictures to draw patches from")
-    areas = np.array([p.shape[0] * p.shape[1] for p in pictures], dtype=np.float64)
-    smallest = min(min(p.shape[:2]) for p in pictures)
+    areas = sides.prod(axis=1)
+    smallest = round(sides.min())
     if smallest < size:
         raise DataError(
             f"a picture is only {smallest} pixels high or wide, and {setting} needs {size}"
@@ -225,8 +245,24 @@ def _areas(pictures: Sequence[Pixels], size: int, setting: str) -> NDArray[np.fl
 
 
 def _resize(picture: Pixels, size: int) -> Pixels:
-    resized = Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(resized)
+    bicubic = Image.Resampling.BICUBIC
+    if picture.dtype == np.uint8:
+        return np.asarray(Image.fromarray(picture).resize((size, size), bicubic))
+    # PIL has no colours of 16 bits.
+    channels = [
+        np.asarray(Image.fromarray(channel).resize((size, size), bicubic))
+        for channel in np.moveaxis(picture.astype(np.float32), -1, 0)
+    ]
+    largest = np.iinfo(picture.dtype).max
+    resized: Pixels = np.rint(np.clip(np.stack(channels, axis=-1), 0, largest))
+    return resized.astype(picture.dtype)
+
+
+def _scaled(picture: Pixels) -> NDArray[np.float32]:
+    """A picture in [0, 1]."""
+    largest = np.float32(np.iinfo(picture.dtype).max)
+    scaled: NDArray[np.float32] = picture.astype(np.float32) / largest
+    return scaled
 
 
 def _finish(
@@ -246,7 +282,8 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
     """Patches of real pairs: item ``i`` is drawn by (seed, i) alone, so it has no end.
 
     Args:
-        pairs: (clean, noisy) pictures, H x W x 3, uint8.
+        pairs: (clean, noisy) pictures, H x W x 3, uint8 or uint16, such as
+            `danet.container.PackedPairs`; they are read as they are drawn.
         size: height and width of a patch, in pixels.
         seed: fixes every item.
         strength: range of factors on the noise, drawn uniformly in the logarithm.
@@ -265,23 +302,25 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
         strength: tuple[float, float] = (1.0, 1.0),
         scale: tuple[float, float] = (1.0, 1.0),
     ) -> None:
-        self.clean = [clean for clean, _ in pairs]
-        self.noisy = [noisy for _, noisy in pairs]
+        self.pairs = pairs
         self.size, self.seed, self.strength, self.scale = size, seed, strength, scale
         setting = f"a patch size of {size} with a scale from {scale[0]}"
-        self.areas = _areas(self.clean, round(size / scale[0]), setting)
+        self.areas = _areas((clean for clean, _ in pairs), round(size / scale[0]), setting)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.seed, index))
         source = round(self.size / np.exp(rng.uniform(*np.log(self.scale))))
-        which, window = _draw_window(rng, self.clean, self.areas, source)
-        clean, noisy = self.clean[which][window], self.noisy[which][window]
+        clean, noisy = self.pairs[int(rng.choice(len(self.areas), p=self.areas))]
+        window = _draw_window(rng, clean, source)
+        clean, noisy = clean[window], noisy[window]
         if source != self.size:
             clean, noisy = _resize(clean, self.size), _resize(noisy, self.size)
-        x, y = clean.astype(np.float32) / 255, noisy.astype(np.float32) / 255
+        x, y = _scaled(clean), _scaled(noisy)
         factor = np.float32(np.exp(rng.uniform(*np.log(self.strength))))
         if factor != 1:
-            y = np.rint(np.clip(x + factor * (y - x), 0, 1) * 255) / np.float32(255)
+            # Rounded as the picture was.
+            largest = np.float32(np.iinfo(noisy.dtype).max)
+            y = np.rint(np.clip(x + factor * (y - x), 0, 1) * largest) / largest
         return _finish(rng, x, y)
 
 
@@ -289,7 +328,7 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
     """Patches of clean pictures with noise that a model makes; items as ``PairPatches``.
 
     Args:
-        pictures: clean ones, H x W x 3, uint8.
+        pictures: clean ones, H x W x 3, uint8 or uint16.
         size: height and width of a patch, in pixels.
         seed: fixes every item.
         add_noise: makes the noisy one of a clean picture, H x W x 3 in [0, 1], such as
@@ -320,11 +359,11 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.seed, index))
         source = round(self.size * rng.uniform(1, self.shrink))
-        which, window = _draw_window(rng, self.pictures, self.areas, source)
-        picture = self.pictures[which][window]
+        picture = self.pictures[int(rng.choice(len(self.areas), p=self.areas))]
+        picture = picture[_draw_window(rng, picture, source)]
         if source != self.size:
             picture = _resize(picture, self.size)
-        clean = picture.astype(np.float32) / 255 * np.float32(rng.uniform(*self.exposure))
+        clean = _scaled(picture) * np.float32(rng.uniform(*self.exposure))
         more = np.float32(rng.uniform(*self.saturation) - 1)
         clean = np.clip(clean + more * (clean - clean.mean(axis=-1, keepdims=True)), 0, 1)
         return _finish(rng, clean, self.add_noise(clean, rng))

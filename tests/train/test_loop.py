@@ -332,8 +332,8 @@ def test_the_command_reports_faulty_data_in_one_line(
         Image.new("RGB", (9, 5)).save(pairs / "noisy" / "0.png")
     file = tmp_path / "config.toml"
     file.write_text(
-        f"output = '{tmp_path / 'run'}'\nwidth = 2\ncritic_width = 2\ndevice = 'cpu'\n"
-        f"[data]\nroot = '{pairs}'\n"
+        f"output = '{tmp_path / 'run'}'\ncritic_width = 2\ndevice = 'cpu'\n"
+        f"[data]\nroot = '{pairs}'\n[denoiser]\nwidth = 2\n[generator]\nwidth = 2\n"
     )
     assert main(["train", str(file)]) == 2
     written = capsys.readouterr()

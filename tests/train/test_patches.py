@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from danet import data
+from danet.cli import main
 from danet.errors import DataError
 from danet.train import DataConfig, FakesConfig, TrainConfig
 from danet.train.distribution import Team
@@ -127,6 +128,16 @@ def test_several_roots_are_drawn_by_weight(config: TrainConfig, tmp_path: Path) 
     assert sources.pairs == 4
     black = np.mean([bool((sources.real[i][0] == 0).all()) for i in range(300)])
     assert black == pytest.approx(0.25, abs=0.08)
+
+
+def test_a_container_gives_the_batches_of_its_pairs(config: TrainConfig, tmp_path: Path) -> None:
+    config = replace(config, data=DataConfig(root=config.data.root, shrink=1.5))
+    assert main(["data", "prepare", "folder", str(config.data.root), str(tmp_path / "packed")]) == 0
+    packed = replace(config, data=replace(config.data, root=tmp_path / "packed", layout="packed"))
+    first, second = (next(batches(c, Sources(c), Team(), start=0)) for c in (config, packed))
+    for one, other in zip(first[0], second[0], strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
 
 
 def test_fakes_are_made_of_clean_patches(config: TrainConfig) -> None:

@@ -89,7 +89,8 @@ class DataConfig:
     Args:
         root: folder of pairs, or several.
         weights: how often each root is drawn from, in proportion; equally by default.
-        layout: ``"folder"`` (see ``danet.data.folder_pairs``) or ``"polyu"``.
+        layout: ``"folder"`` (see ``danet.data.folder_pairs``), ``"packed"`` for what ``danet data
+            prepare`` made, or ``"polyu"``.
         frames: take PolyU's whole frames too, screened for misaligned tiles.
         clean: folders of clean pictures for the camera model, which also gets the clean sides.
         strengthened: share, among the extra pairs, of real ones with their noise scaled, from
@@ -106,7 +107,7 @@ class DataConfig:
 
     root: Path | tuple[Path, ...]
     weights: tuple[float, ...] = ()
-    layout: Literal["folder", "polyu"] = "folder"
+    layout: Literal["folder", "packed", "polyu"] = "folder"
     frames: bool = False
     clean: tuple[Path, ...] = ()
     strengthened: float = 0.0

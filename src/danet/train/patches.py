@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from danet import data
+from danet.container import PackedPairs
 from danet.noise import CameraPipeline
 from danet.train.config import DataConfig, TrainConfig, ValidationConfig
 from danet.train.distribution import Team
@@ -43,9 +45,9 @@ class Sources:
 
     def __init__(self, config: TrainConfig) -> None:
         source, size, seed = config.data, config.patch_size, config.seed
-        roots = [list(_pairs(source, root)) for root in source.roots]
+        roots = [_pairs(source, root) for root in source.roots]
         self.pairs = sum(map(len, roots))
-        self.fingerprint = _fingerprint(pair for pairs in roots for pair in pairs)
+        self.fingerprint = _fingerprint(roots)
         weights = source.weights or [1.0] * len(roots)
         self.real = _mixed([data.PairPatches(p, size, seed) for p in roots], weights, seed + 4)
         self.extra: Patches | None = None
@@ -65,26 +67,33 @@ class Sources:
 
 def validation_pairs(
     source: DataConfig, wanted: ValidationConfig
-) -> list[tuple[data.Pixels, data.Pixels]]:
+) -> _PairsOfPixels:
     """The pairs that a run is measured on.
 
     Raises:
         DataError: they cannot be had.
         ImageError: a picture cannot be read.
     """
+    if source.layout == "packed":
+        return PackedPairs(wanted.root)
     if source.layout == "polyu":
         files = data.polyu_pairs(wanted.root, "val")
     else:
         files = data.folder_pairs(wanted.root)
-    return [data.read_pair(pair) for pair in files[: wanted.pictures]]
+    return [data.read_pair(pair) for pair in files]
 
 
-def _fingerprint(pairs: Iterable[tuple[data.Pixels, data.Pixels]]) -> str:
+def _fingerprint(roots: Iterable[_PairsOfPixels]) -> str:
+    """A digest of all pixels; of a container, which may be large, that of its index."""
     digest = hashlib.sha256()
-    for pair in pairs:
-        for picture in pair:
-            digest.update(repr(picture.shape).encode())
-            digest.update(np.ascontiguousarray(picture).data)
+    for pairs in roots:
+        if isinstance(pairs, PackedPairs):
+            digest.update(repr((pairs.settings, pairs.sources)).encode())
+            continue
+        for pair in pairs:
+            for picture in pair:
+                digest.update(repr(picture.shape).encode())
+                digest.update(np.ascontiguousarray(picture).data)
     return digest.hexdigest()
 
 
@@ -123,14 +132,16 @@ def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
     return data.Mixture(parts, shares, seed + 3)
 
 
-def _pairs(source: DataConfig, root: Any) -> Iterator[tuple[data.Pixels, data.Pixels]]:
+def _pairs(source: DataConfig, root: Path) -> _PairsOfPixels:
+    if source.layout == "packed":
+        return PackedPairs(root)
     if source.layout == "folder":
-        yield from map(data.read_pair, data.folder_pairs(root))
-        return
-    yield from map(data.read_pair, data.polyu_pairs(root, "train"))
+        return [data.read_pair(pair) for pair in data.folder_pairs(root)]
+    pairs = [data.read_pair(pair) for pair in data.polyu_pairs(root, "train")]
     if source.frames:
         for pair in data.polyu_pairs(root, "train", "full"):
-            yield from data.screened_tiles(*data.read_pair(pair))
+            pairs += data.screened_tiles(*data.read_pair(pair))
+    return pairs
 
 
 def _clean(source: DataConfig) -> Iterator[data.Pixels]:
@@ -141,7 +152,7 @@ def _clean(source: DataConfig) -> Iterator[data.Pixels]:
         yield from _pictures(folder)
 
 
-def _pictures(folder: Any) -> Iterator[data.Pixels]:
+def _pictures(folder: Path) -> Iterator[data.Pixels]:
     return map(data.read_picture, data.picture_files(folder))
 
 

@@ -1,58 +1,26 @@
-"""The command line: ``danet denoise``, ``danet generate`` and ``danet train``."""
+"""The commands that turn pictures into pictures: ``danet denoise`` and ``danet generate``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import danet
+from danet.cli.console import FAILED, at_least, complain
 from danet.errors import ConfigError, DanetError, DataError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["main"]
-
-_FAILED = 2
-_INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+__all__ = ["add_commands"]
 
 # A picture to read, and the files to write for it.
 Job = tuple[Path, list[Path]]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        arguments: the words after ``danet``, by default those of this process.
-
-    Returns:
-        The exit status: 0, 2 when anything failed, 130 when interrupted.
-
-    Raises:
-        SystemExit: the arguments are wrong (2), or help or the version was asked for (0).
-    """
-    options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
-    try:
-        return command(options)
-    except (DanetError, OSError) as error:
-        _complain(one_line(error))
-        return _FAILED
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="danet", description="Remove noise from photographs, or add noise like a camera's."
-    )
-    parser.add_argument("--version", action="version", version=f"danet {danet.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
+def add_commands(commands: Any) -> None:
+    """Add the two commands to the subparsers of ``danet``."""
     denoise = commands.add_parser("denoise", help="remove the noise of pictures")
     _add_picture_arguments(denoise)
     denoise.add_argument(
@@ -69,14 +37,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_picture_arguments(generate)
     generate.add_argument(
         "-n",
-        type=_at_least(1),
+        type=at_least(1),
         default=1,
         metavar="COUNT",
         help="noisy versions of each picture (default: %(default)s)",
     )
     generate.add_argument(
         "--seed",
-        type=_at_least(0),
+        type=at_least(0),
         help="the same seed makes the same noise, for each picture (default: new noise each time)",
     )
     generate.add_argument(
@@ -88,11 +56,6 @@ def _parser() -> argparse.ArgumentParser:
         help="the folder to write NAME_00.png, NAME_01.png and so on to",
     )
     generate.set_defaults(command=_generate)
-
-    train = commands.add_parser("train", help="train networks as a TOML file says")
-    train.add_argument("config", type=Path, metavar="CONFIG", help="the TOML file")
-    train.set_defaults(command=_train)
-    return parser
 
 
 def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,21 +76,11 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tile",
-        type=_at_least(1),
+        type=at_least(1),
         default=1024,
         metavar="PIXELS",
         help="side of the tiles that large pictures are cut into (default: %(default)s)",
     )
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        return value
-
-    return number
 
 
 def _denoise(options: argparse.Namespace) -> int:
@@ -162,13 +115,6 @@ def _generate(options: argparse.Namespace) -> int:
             images.write_image(version, output)
 
     return _do(jobs, work)
-
-
-def _train(options: argparse.Namespace) -> int:
-    from danet.train import train_from_file
-
-    print(train_from_file(options.config))
-    return 0
 
 
 def _denoise_jobs(paths: list[Path], output: Path) -> list[Job]:
@@ -254,8 +200,8 @@ def _do(jobs: list[Job], work: Callable[[Path, list[Path]], None]) -> int:
         except (DanetError, OSError, MemoryError, RuntimeError) as error:
             named = str(error).startswith(f"{picture}:")
             prefix = "" if named else f"{one_line(picture)}: "
-            _complain(prefix + one_line(error) + _hint(error))
-            status = _FAILED
+            complain(prefix + one_line(error) + _hint(error))
+            status = FAILED
     return status
 
 
@@ -266,10 +212,3 @@ def _hint(error: Exception) -> str:
         isinstance(error, RuntimeError) and ("out of memory" in text or "alloc" in text)
     )
     return "; a smaller --tile needs less memory" if lacking else ""
-
-
-def _complain(line: str) -> None:
-    from tqdm import tqdm
-
-    # Unlike print, this keeps the line clear of a progress bar.
-    tqdm.write(f"danet: error: {line}", file=sys.stderr)
