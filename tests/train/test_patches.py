@@ -102,10 +102,10 @@ def test_the_pictures_of_polyu(
         clean.append(polyu["full/a_mean"][tile])
         noisy.append(polyu["full/a_Real"][tile])
     for found, expected in (
-        (real.clean, clean),
-        (real.noisy, noisy),
-        (scaled.clean, clean),
-        (scaled.noisy, noisy),
+        ([x for x, _ in real.pairs], clean),
+        ([y for _, y in real.pairs], noisy),
+        ([x for x, _ in scaled.pairs], clean),
+        ([y for _, y in scaled.pairs], noisy),
         (noised.pictures, [*clean, polyu["full/c_mean"], more]),
     ):
         for one, other in zip(found, expected, strict=True):

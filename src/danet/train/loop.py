@@ -16,8 +16,8 @@ from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError, WeightsError
 from danet.train.checkpoint import resume, save_checkpoint
 from danet.train.config import TrainConfig, read_config
-from danet.train.distribution import Team, join_team
 from danet.train.curves import write_curves
+from danet.train.distribution import Team, join_team
 from danet.train.patches import Sources, batches, validation_pairs
 from danet.train.record import check_same_run, write_config
 from danet.train.report import Report
@@ -150,15 +150,15 @@ class _Reporting:
         last = state.update == config.updates
         if last or state.update % config.log_every == 0:
             self.report.write_numbers(state.update, losses)
-        if self.validation and config.validation:
-            if last or state.update % config.validation.every == 0:
-                networks = [
-                    learner and learner.averaged for learner in (state.denoiser, state.generator)
-                ]
-                measured = self.validation.measure(*networks)
-                self.report.write_numbers(state.update, measured)
-                picture = self.validation.grid(*networks)
-                self.report.write_picture(state.update, "validation/pictures", picture)
+        wanted = config.validation
+        if self.validation and wanted and (last or state.update % wanted.every == 0):
+            denoiser, generator = (
+                learner and learner.averaged for learner in (state.denoiser, state.generator)
+            )
+            measured = self.validation.measure(denoiser, generator)
+            self.report.write_numbers(state.update, measured)
+            picture = self.validation.grid(denoiser, generator)
+            self.report.write_picture(state.update, "validation/pictures", picture)
 
 
 def _validation(config: TrainConfig) -> Validation | None:

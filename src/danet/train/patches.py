@@ -59,15 +59,12 @@ class Sources:
         elif config.extra_size:
             self.extra = _extra([pair for pairs in roots for pair in pairs], config)
 
-
     def record(self) -> dict[str, Any]:
         """The number of pictures, and a fingerprint that tells whether other data was used."""
         return {"pairs": self.pairs, "fingerprint": self.fingerprint}
 
 
-def validation_pairs(
-    source: DataConfig, wanted: ValidationConfig
-) -> _PairsOfPixels:
+def validation_pairs(source: DataConfig, wanted: ValidationConfig) -> _PairsOfPixels:
     """The pairs that a run is measured on.
 
     Raises:

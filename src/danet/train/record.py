@@ -32,7 +32,9 @@ _FREE = (
 )
 
 
-def write_config(config: TrainConfig, path: Path, *, data: Mapping[str, Any], device: torch.device) -> None:
+def write_config(
+    config: TrainConfig, path: Path, *, data: Mapping[str, Any], device: torch.device
+) -> None:
     """Write the configuration of a run and what it ran on, as JSON.
 
     Args:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from danet import metrics
 from danet.errors import ConfigError, DataError
-from danet.networks import UNetDenoiser, UNetGenerator
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.pretrained import Denoiser, NoiseGenerator
 
 __all__ = ["Validation"]
@@ -47,7 +47,7 @@ class Validation:
         >>> clean = np.full((40, 50, 3), 100, np.uint8)
         >>> noisy = clean + np.random.default_rng(0).integers(0, 9, clean.shape, np.uint8)
         >>> validation = Validation([(clean, noisy)], crop=32)
-        >>> sorted(validation.measure(None, UNetGenerator(width=2)))
+        >>> sorted(validation.measure(None, GeneratorNetwork(width=2)))
         ['validation/akld', 'validation/noisy_psnr', 'validation/noisy_ssim']
     """
 
@@ -78,7 +78,7 @@ class Validation:
         )
 
     def measure(
-        self, denoiser: UNetDenoiser | None, generator: UNetGenerator | None
+        self, denoiser: DenoiserNetwork | None, generator: GeneratorNetwork | None
     ) -> dict[str, float]:
         """Measure both networks.
 
@@ -110,7 +110,7 @@ class Validation:
         return _means(rows) | self._noisy
 
     def grid(
-        self, denoiser: UNetDenoiser | None, generator: UNetGenerator | None, *, pictures: int = 4
+        self, denoiser: DenoiserNetwork | None, generator: GeneratorNetwork | None, *, pictures: int = 4
     ) -> NDArray[np.uint8]:
         """Show what both networks do.
 

@@ -1,0 +1,187 @@
+"""Time one iteration of Algorithm 1 beside its plain form, in one run.
+
+    python benchmarks/train_step.py
+    python benchmarks/train_step.py --precision bfloat16 --device cuda
+
+The plain form is the table of the paper's losses word by word: float32, the usual memory layout,
+one forward and one backward pass for each term, Adam tensor by tensor.  An iteration is 3 updates
+of the discriminator, 1 of the denoiser and 1 of the generator.  The two take turns, so
+that a machine that slows down slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from danet.devices import hardware, usable_device
+from danet.filters import TAPS_5, smooth
+from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
+from danet.train import DataConfig, NetworkConfig, TrainConfig, TrainState, train_step
+from danet.train.losses import gradient_penalty
+
+Pairs = tuple[Tensor, Tensor]
+CRITIC_UPDATES = 3
+
+
+class Plain:
+    """Algorithm 1 as it is written down."""
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        self.denoiser = UNetDenoiser(config.denoiser.width or 32).to(device)
+        self.discriminator = Discriminator(config.critic_width, config.patch_size).to(device)
+        self.generator = UNetGenerator(config.generator.width or 32).to(device)
+        self.loss = config.loss
+        self.optimizers = {
+            network: torch.optim.Adam(network.parameters(), rate, betas, foreach=False)
+            for network, rate, betas in (
+                (self.denoiser, 1e-4, (0.9, 0.999)),
+                (self.generator, 1e-4, (0.5, 0.9)),
+                (self.discriminator, 2e-4, (0.5, 0.9)),
+            )
+        }
+
+    def descend(self, network: torch.nn.Module, terms: list[Callable[[], Tensor]]) -> None:
+        self.optimizers[network].zero_grad()
+        for term in terms:
+            term().backward()
+        self.optimizers[network].step()
+
+    def step(self, batches: list[Pairs]) -> None:
+        r, g, d = self.denoiser, self.generator, self.discriminator
+        alpha, weight = self.loss.alpha, self.loss.penalty
+        for x, y in batches:
+            with torch.no_grad():
+                denoised, generated = r(y), g(x, latent(x))
+
+            def penalty(fake: Pairs, real: Pairs = (x, y)) -> Tensor:
+                mix = torch.rand(len(real[0]), 1, 1, 1, device=real[0].device)
+                return weight * gradient_penalty(d, real, fake, mix).mean()
+
+            terms = [
+                lambda x=x, fake=generated: alpha * d(x, fake).mean(),
+                lambda x=x, y=y: -alpha * d(x, y).mean(),
+                lambda x=x, fake=generated: alpha * penalty((x, fake)),
+                lambda y=y, fake=denoised: (1 - alpha) * d(fake, y).mean(),
+                lambda x=x, y=y: -(1 - alpha) * d(x, y).mean(),
+                lambda y=y, fake=denoised: (1 - alpha) * penalty((fake, y)),
+            ]
+            self.descend(d, terms)
+        x, y = batches[-1]
+        tau_r, tau_g = self.loss.tau_denoiser, self.loss.tau_generator
+        self.descend(
+            r,
+            [
+                lambda: -(1 - alpha) * d(r(y), y).mean(),
+                lambda: tau_r * (r(y) - x).abs().mean(),
+            ],
+        )
+        z = latent(x)
+        noise = smooth(y - x, TAPS_5)
+        self.descend(
+            g,
+            [
+                lambda: -alpha * d(x, g(x, z)).mean(),
+                lambda: tau_g * (smooth(g(x, z) - x, TAPS_5) - noise).abs().mean(),
+            ],
+        )
+
+
+def latent(clean: Tensor) -> Tensor:
+    return torch.randn(len(clean), 1, *clean.shape[2:], device=clean.device)
+
+
+def batch(config: TrainConfig, device: torch.device) -> Pairs:
+    clean = torch.rand(config.batch_size, 3, config.patch_size, config.patch_size, device=device)
+    return clean, clean + 0.02 * torch.randn_like(clean)
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak(device: torch.device) -> float:
+    """The most memory taken so far, in GiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--patch", type=int, default=128)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--critic-width", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--only", choices=["plain", "fast"], help="for the peak memory of one")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = options()
+    device = usable_device(chosen.device)
+    shape = NetworkConfig(width=chosen.width)
+    config = TrainConfig(
+        output=Path("unused"),
+        data=DataConfig(Path("unused")),
+        batch_size=chosen.batch,
+        patch_size=chosen.patch,
+        denoiser=shape,
+        generator=shape,
+        critic_width=chosen.critic_width,
+        precision=chosen.precision,
+        channels_last=True,
+        compile=chosen.compile,
+    )
+    torch.manual_seed(0)
+    batches = [batch(config, device) for _ in range(CRITIC_UPDATES)]
+    laid_out = [
+        (
+            x.contiguous(memory_format=torch.channels_last),
+            y.contiguous(memory_format=torch.channels_last),
+        )
+        for x, y in batches
+    ]
+    forms: dict[str, Callable[[], object]] = {}
+    if chosen.only != "fast":
+        plain = Plain(replace(config, precision="float32"), device)
+        forms["plain"] = lambda: plain.step(batches)
+    if chosen.only != "plain":
+        state = TrainState.start(config, device)
+        forms["fast"] = lambda: train_step(state, laid_out, None, config)
+    times: dict[str, list[float]] = {name: [] for name in forms}
+    for turn in range(chosen.rounds + 1):
+        for name, work in forms.items():
+            taken = seconds(work, device)
+            if turn:  # the first one warms up
+                times[name].append(taken)
+    print(f"{hardware(device)}; {chosen.precision}, batch {chosen.batch}, {chosen.patch} px")
+    for name, taken in times.items():
+        middle = statistics.median(taken)
+        print(f"{name}: {middle:.3f} s an iteration, {1 / middle:.2f} iterations/s")
+    if chosen.only:
+        print(f"{chosen.only}: peak memory {peak(device):.2f} GiB")
+    else:
+        ratios = [p / f for p, f in zip(times["plain"], times["fast"], strict=True)]
+        print(f"plain / fast: {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()
