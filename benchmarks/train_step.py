@@ -51,12 +51,14 @@ class Plain:
         }
 
     def descend(self, network: torch.nn.Module, terms: list[Callable[[], Tensor]]) -> None:
+        """One step down the sum of the terms, each with a pass of its own."""
         self.optimizers[network].zero_grad()
         for term in terms:
             term().backward()
         self.optimizers[network].step()
 
     def step(self, batches: list[Pairs]) -> None:
+        """One iteration."""
         r, g, d = self.denoiser, self.generator, self.discriminator
         alpha, weight = self.loss.alpha, self.loss.penalty
         for x, y in batches:
@@ -97,15 +99,18 @@ class Plain:
 
 
 def latent(clean: Tensor) -> Tensor:
+    """Draw z for a batch."""
     return torch.randn(len(clean), 1, *clean.shape[2:], device=clean.device)
 
 
 def batch(config: TrainConfig, device: torch.device) -> Pairs:
+    """Noise on noise: the time does not depend on the values."""
     clean = torch.rand(config.batch_size, 3, config.patch_size, config.patch_size, device=device)
     return clean, clean + 0.02 * torch.randn_like(clean)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Wall-clock time of some work, to its end on the device."""
     start = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -121,6 +126,7 @@ def peak(device: torch.device) -> float:
 
 
 def options() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
@@ -135,6 +141,7 @@ def options() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Time both forms and print their ratio."""
     chosen = options()
     device = usable_device(chosen.device)
     shape = NetworkConfig(width=chosen.width)
@@ -180,7 +187,9 @@ def main() -> None:
         print(f"{chosen.only}: peak memory {peak(device):.2f} GiB")
     else:
         ratios = [p / f for p, f in zip(times["plain"], times["fast"], strict=True)]
-        print(f"plain / fast: {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
+        print(
+            f"plain / fast: {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+        )
 
 
 if __name__ == "__main__":

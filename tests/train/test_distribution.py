@@ -84,6 +84,9 @@ def shared(config: TrainConfig) -> TrainConfig:
 
 def test_two_processes_have_the_gradients_of_one(shared: TrainConfig, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
+    # The first step of Adam is as long for the smallest gradient as for the largest, which makes
+    # much of rounding: the critic stays, so that the others meet the same one.
+    shared = replace(shared, optimizer=OptimizerConfig(discriminator=0.0))
     expected, losses = gradients_of_a_step(shared, Team())
     run_two(STEP, (shared, tmp_path))
     assert {name.split(".")[0] for name in expected} == {"denoiser", "generator", "discriminator"}

@@ -110,7 +110,11 @@ class Validation:
         return _means(rows) | self._noisy
 
     def grid(
-        self, denoiser: DenoiserNetwork | None, generator: GeneratorNetwork | None, *, pictures: int = 4
+        self,
+        denoiser: DenoiserNetwork | None,
+        generator: GeneratorNetwork | None,
+        *,
+        pictures: int = 4,
     ) -> NDArray[np.uint8]:
         """Show what both networks do.
 
