@@ -9,14 +9,14 @@ import torch
 
 import danet
 from danet.errors import ConfigError
-from danet.train import OptimizerConfig, TrainConfig
+from danet.train import OptimizerConfig, TrainConfig, ValidationConfig
 from danet.train.record import check_same_run, trim_log, write_config
 
 
 @pytest.fixture
 def written(config: TrainConfig, tmp_path: Path) -> Path:
     path = tmp_path / "run" / "config.json"
-    write_config(config, path, pairs=3, device=torch.device("cpu"))
+    write_config(config, path, data={"pairs": 3}, device=torch.device("cpu"))
     return path
 
 
@@ -37,6 +37,8 @@ def test_what_is_written(config: TrainConfig, written: Path) -> None:
         {"checkpoint_every": 7},
         {"log_every": 7},
         {"output": Path("elsewhere")},
+        {"validation": ValidationConfig(Path("pairs"))},
+        {"tensorboard": True},
     ],
 )
 def test_what_may_change(config: TrainConfig, written: Path, change: dict[str, object]) -> None:

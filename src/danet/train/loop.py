@@ -152,9 +152,8 @@ class _Reporting:
             self.report.write_numbers(state.update, losses)
         wanted = config.validation
         if self.validation and wanted and (last or state.update % wanted.every == 0):
-            denoiser, generator = (
-                learner and learner.averaged for learner in (state.denoiser, state.generator)
-            )
+            denoiser = state.denoiser.averaged if state.denoiser else None
+            generator = state.generator.averaged if state.generator else None
             measured = self.validation.measure(denoiser, generator)
             self.report.write_numbers(state.update, measured)
             picture = self.validation.grid(denoiser, generator)
