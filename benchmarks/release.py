@@ -1,9 +1,9 @@
 """Bring trained networks into the package as the weights "photo", measured and with their card.
 
     DANET_DATA=... python benchmarks/release.py --limits docs/recipes/photo-limits.md
-        runs/photo-1-denoiser runs/photo-2-joint
+        runs/photo-1-denoiser runs/photo-2-joint runs/photo-3-denoiser
 
-The runs are those of docs/recipes, in their order; the model is the last one's.
+The runs are those of docs/recipes, in their order; each network is that of the last run with one.
 """
 
 from __future__ import annotations
@@ -77,10 +77,11 @@ precision.
 """
 
 
-def install(model: Path) -> None:
+def install(runs: list[Path]) -> None:
     """Copy the networks into the package in half precision."""
     for kind in KINDS:
-        network = weights.load_network(model / kind, kind).half()
+        folder = next(folder for run in reversed(runs) if (folder := run / "model" / kind).is_dir())
+        network = weights.load_network(folder, kind).half()
         weights.save_network(
             network, SHIPPED / kind, "The card of both networks is in the folder above."
         )
@@ -146,7 +147,7 @@ def main() -> None:
     parser.add_argument("--limits", type=Path, required=True, help="Markdown, for the card")
     add_data_argument(parser)
     options = parser.parse_args()
-    install(options.runs[-1] / "model")
+    install(options.runs)
     result = measure_all("photo", options.data)
     table = measured_table(result)
     worse = sum(result[key]["pictures_made_worse"] for key in ("polyu_val_crops", "nam25"))
