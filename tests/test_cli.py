@@ -300,15 +300,22 @@ def test_an_interrupt_ends_without_a_traceback(run: Run, monkeypatch: pytest.Mon
 def test_train_runs_the_file_and_prints_the_model(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(danet.train, "train_from_file", lambda path: path.parent / "model")
-    assert main(["train", "runs/one.toml"]) == 0
+    given = []
+
+    def run(path: Path, changes: list[str]) -> Path:
+        given.extend(changes)
+        return path.parent / "model"
+
+    monkeypatch.setattr(danet.train, "train_from_file", run)
+    assert main(["train", "runs/one.toml", "updates=3", "--init-from", "photo"]) == 0
+    assert given == ["updates=3", "init_from=photo"]
     assert capsys.readouterr().out.strip() == str(Path("runs/model"))
 
 
 def test_train_reports_a_fault_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, changes: list[str]) -> None:
         raise ConfigError(f"{path}: batch:\n  must be positive")
 
     monkeypatch.setattr(danet.train, "train_from_file", refuse)

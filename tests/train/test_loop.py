@@ -113,8 +113,9 @@ def test_resumed_equals_uninterrupted(
 
 
 KILLED = """
-import os, pickle, signal, sys
+import os, pickle, signal, sys, torch
 from danet.train import loop
+torch.set_num_threads(int(sys.argv[1]))
 config = pickle.loads(bytes.fromhex(sys.stdin.read()))
 step, done = loop.train_step, []
 def killed(*arguments):
@@ -141,7 +142,9 @@ def test_killed_and_resumed_equals_uninterrupted(
     whole = replace(config, output=tmp_path / "whole")
     train(whole)
     text = pickle.dumps(config).hex()
-    child = subprocess.run([sys.executable, "-c", KILLED], input=text, text=True, check=False)
+    # Bit for bit needs the same number of threads.
+    command = [sys.executable, "-c", KILLED, str(torch.get_num_threads())]
+    child = subprocess.run(command, input=text, text=True, check=False)
     assert child.returncode == -signal.SIGKILL
     train(config)
     assert same_checkpoints(whole, config)
