@@ -426,7 +426,7 @@ def make_config(recipe: str = "danet", **settings: Any) -> TrainConfig:
         import pydantic
     except ImportError as error:
         raise ConfigError(
-            "checking a configuration needs pydantic, which the extra danet[train] brings"
+            "checking a configuration needs pydantic: pip install 'danet[train]'"
         ) from error
     if recipe not in RECIPES:
         raise ConfigError(f"there is no recipe {recipe!r}{_instead(recipe, RECIPES)}")

@@ -86,7 +86,7 @@ def join_team(device: torch.device) -> tuple[Team, torch.device]:
         from accelerate import PartialState
     except ImportError as error:
         raise ConfigError(
-            "training by several processes needs accelerate, which the extra danet[train] brings"
+            "training by several processes needs accelerate: pip install 'danet[train]'"
         ) from error
     process = PartialState(cpu=device.type == "cpu")
     return Team(process.process_index, process.num_processes), process.device
