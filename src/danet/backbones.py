@@ -81,7 +81,7 @@ class Backbone(nn.Module):
 
         H and W are multiples of ``size_multiple``.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each backbone has its own
 
 
 def _convolution_block(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -325,3 +326,14 @@ def test_the_layout_changes_only_the_rounding(config: TrainConfig) -> None:
     assert other.denoiser
     first_weight = next(other.denoiser.network.parameters())
     assert first_weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("clip", [1.0, "adaptive"])
+def test_a_step_on_the_gpu(config: TrainConfig, clip: Any) -> None:
+    config = replace(config, optimizer=OptimizerConfig(clip=clip))
+    state = TrainState.start(config, "cuda")
+    pairs = [tuple(part.cuda() for part in batch(index)) for index in range(3)]
+    losses = train_step(state, pairs[:2], pairs[2], config)  # type: ignore[arg-type]
+    assert all(math.isfinite(value) for value in losses.values())
+    assert all(learner.norms.is_cuda for learner in state.learners().values())

@@ -51,8 +51,8 @@ class Learner(Generic[_NetworkT]):
 
     network: _NetworkT
     optimizer: torch.optim.Optimizer
-    average: AveragedModel | None = None
-    norms: Tensor = field(default_factory=lambda: torch.tensor([0.0, torch.inf]))
+    average: AveragedModel | None
+    norms: Tensor
 
     def descend(self, parts: Iterable[Losses], team: Team, clip: float | Tensor = 0.0) -> Losses:
         """One step down the gradient of the mean of the losses of a batch's parts.
@@ -138,7 +138,8 @@ class TrainState:
             if config.compile and not isinstance(network, Discriminator):
                 network.compile()
             optimizer = torch.optim.Adam(network.parameters(), rate, betas, fused=True)
-            return Learner(network, optimizer, averaged)
+            norms = torch.tensor([0.0, torch.inf], device=device)
+            return Learner(network, optimizer, averaged, norms)
 
         state = cls(team=team or Team())
         average = rates.average
@@ -290,18 +291,22 @@ def _update_denoiser(
 
     parts = _parts(config, clean, noisy, *(extra or (None, None)))
     with _frozen(critic) if critic else nullcontext():
-        report = learner.descend(starmap(losses, parts), state.team, _clip(learner, config))
-    learner.norms[0] += report["gradient_norm"]
-    if (state.update + 1) % config.optimizer.epoch == 0:
-        learner.norms[1] = learner.norms[0] / config.optimizer.epoch
-        learner.norms[0] = 0
+        return _descend_clipped(learner, starmap(losses, parts), state, config)
+
+
+def _descend_clipped(
+    learner: Learner[Any], parts: Iterable[Losses], state: TrainState, config: TrainConfig
+) -> Losses:
+    """A step with the gradient's norm held by ``config.optimizer.clip``."""
+    rates, norms = config.optimizer, learner.norms
+    adaptive = norms[1].clamp(max=_LARGEST_ADAPTIVE_CLIP)
+    clip = adaptive if rates.clip == "adaptive" else rates.clip
+    report = learner.descend(parts, state.team, clip)
+    norms[0] += report["gradient_norm"]
+    if (state.update + 1) % rates.epoch == 0:
+        norms[1] = norms[0] / rates.epoch
+        norms[0] = 0
     return report
-
-
-def _clip(learner: Learner[Any], config: TrainConfig) -> float | Tensor:
-    if config.optimizer.clip == "adaptive":
-        return learner.norms[1].clamp(max=_LARGEST_ADAPTIVE_CLIP)
-    return config.optimizer.clip
 
 
 def _update_generator(
@@ -323,7 +328,7 @@ def _update_generator(
 
     parts = _parts(config, *batch, draws.latent(batch[0]))
     with _frozen(critic) if critic else nullcontext():
-        return learner.descend(starmap(losses, parts), state.team, _clip(learner, config))
+        return _descend_clipped(learner, starmap(losses, parts), state, config)
 
 
 def _start_generator(
@@ -340,7 +345,7 @@ def _start_generator(
     clean, noisy = (torch.cat(parts) for parts in zip(*batches, strict=True))
     latent = torch.cat([draws.latent(x) for x, _ in batches])
     parts = _parts(config, clean, noisy, latent)
-    return learner.descend(starmap(losses, parts), state.team, _clip(learner, config))
+    return _descend_clipped(learner, starmap(losses, parts), state, config)
 
 
 def _make_fakes(state: TrainState, clean: Tensor, draws: _Draws, config: TrainConfig) -> Pairs:
