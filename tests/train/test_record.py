@@ -9,14 +9,16 @@ import torch
 
 import danet
 from danet.errors import ConfigError
-from danet.train import OptimizerConfig, TrainConfig, ValidationConfig
+from danet.train import FakesConfig, OptimizerConfig, TrainConfig, ValidationConfig
 from danet.train.record import check_same_run, trim_log, write_config
+
+DATA = {"pairs": 3, "fingerprint": "ab12"}
 
 
 @pytest.fixture
 def written(config: TrainConfig, tmp_path: Path) -> Path:
     path = tmp_path / "run" / "config.json"
-    write_config(config, path, data={"pairs": 3}, device=torch.device("cpu"))
+    write_config(config, path, data=DATA, device=torch.device("cpu"))
     return path
 
 
@@ -42,25 +44,46 @@ def test_what_is_written(config: TrainConfig, written: Path) -> None:
     ],
 )
 def test_what_may_change(config: TrainConfig, written: Path, change: dict[str, object]) -> None:
-    check_same_run(config, written)
-    check_same_run(replace(config, **change), written)  # type: ignore[arg-type]
+    check_same_run(config, written, DATA)
+    check_same_run(replace(config, **change), written, DATA)  # type: ignore[arg-type]
+
+
+def test_the_pairs_may_move_but_not_change(config: TrainConfig, written: Path) -> None:
+    moved = replace(config, data=replace(config.data, root=(Path("a"), Path("b"))))
+    check_same_run(moved, written, DATA)
+    with pytest.raises(ConfigError, match=r"fingerprint is cd34, but the run in .* with ab12"):
+        check_same_run(config, written, {**DATA, "fingerprint": "cd34"})
 
 
 def test_what_may_not(config: TrainConfig, written: Path) -> None:
     with pytest.raises(ConfigError, match=r"seed is 5, but the run in \S+ was begun with 1"):
-        check_same_run(replace(config, seed=5), written)
+        check_same_run(replace(config, seed=5), written, DATA)
     other = replace(config, data=replace(config.data, scale=(0.5, 1.5)))
     with pytest.raises(ConfigError, match=r"data\.scale is \[0\.5, 1\.5\]"):
-        check_same_run(other, written)
+        check_same_run(other, written, DATA)
     with pytest.raises(ConfigError, match=r"optimizer\.schedule is constant"):
-        check_same_run(replace(config, optimizer=OptimizerConfig()), written)
+        check_same_run(replace(config, optimizer=OptimizerConfig()), written, DATA)
+    plus = replace(config, mode="denoiser", extra_size=0)
+    write_config(plus, written, data=DATA, device=torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"fakes is \{.*\}, but .* was begun with None"):
+        check_same_run(replace(plus, fakes=FakesConfig("photo")), written, DATA)
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"config": 3}'])
 def test_nothing_to_compare_with(config: TrainConfig, tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "config.json").write_text(content)
-    check_same_run(config, tmp_path / "config.json")
+    check_same_run(config, tmp_path / "config.json", DATA)
+
+
+def test_what_another_version_wrote(config: TrainConfig, written: Path) -> None:
+    record = json.loads(written.read_text())
+    del record["fingerprint"], record["config"]["accumulate"]
+    record["config"]["dropped"] = 1
+    written.write_text(json.dumps(record))
+    check_same_run(config, written, DATA)
+    with pytest.raises(ConfigError, match="seed is 5"):
+        check_same_run(replace(config, seed=5), written, DATA)
 
 
 def test_the_log_ends_where_the_checkpoint_is(tmp_path: Path) -> None:

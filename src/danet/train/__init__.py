@@ -8,10 +8,9 @@ from danet.train.config import (
     OptimizerConfig,
     TrainConfig,
     ValidationConfig,
-    make_config,
-    read_config,
 )
 from danet.train.loop import train, train_from_file
+from danet.train.reading import make_config, read_config
 from danet.train.recipes import RECIPES
 from danet.train.step import TrainState, train_step
 

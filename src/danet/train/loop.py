@@ -15,10 +15,11 @@ from danet import weights
 from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError, WeightsError
 from danet.train.checkpoint import resume, save_checkpoint
-from danet.train.config import TrainConfig, read_config
+from danet.train.config import TrainConfig
 from danet.train.curves import write_curves
 from danet.train.distribution import Team, join_team
 from danet.train.patches import Sources, batches, validation_pairs
+from danet.train.reading import read_config
 from danet.train.record import check_same_run, write_config
 from danet.train.report import Report
 from danet.train.signals import stop_requests
@@ -80,12 +81,12 @@ def train(config: TrainConfig) -> Path:
     checkpoint = config.output / "checkpoint.safetensors"
     settings = config.output / "config.json"
     state = TrainState.start(config, device, team)
+    sources = Sources(config)
     if checkpoint.exists():
-        check_same_run(config, settings)
+        check_same_run(config, settings, sources.record())
         resume(state, checkpoint)
     elif config.init_from is not None:
         _load_initial(state, config.init_from)
-    sources = Sources(config)
     validation = _validation(config) if team.rank == 0 else None
     if team.rank == 0:
         write_config(config, settings, data=sources.record(), device=device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from danet.train.config import TrainConfig
 
 __all__ = ["check_same_run", "trim_log", "write_config"]
 
-# What may change when a run is resumed.
+# What may change when a run is resumed.  The pairs are told by their fingerprint, not their folder.
 _FREE = (
+    "data.root",
     "updates",
     "device",
     "workers",
@@ -56,24 +57,27 @@ def write_config(
         temporary.write_text(_as_json(record), encoding="utf-8")
 
 
-def check_same_run(config: TrainConfig, path: Path) -> None:
-    """Refuse to resume a run with other settings than it was begun with.
+def check_same_run(config: TrainConfig, path: Path, data: Mapping[str, Any]) -> None:
+    """Refuse to resume a run with other settings or other pairs than it was begun with.
 
     Args:
         config: the settings now.
         path: what ``write_config`` wrote; where it cannot be read, nothing is compared.
+        data: what is known of the pairs now.
 
     Raises:
-        ConfigError: a setting differs that changes the result.
+        ConfigError: a setting or a picture differs that changes the result.
     """
     try:
-        begun = _flat(json.loads(path.read_text(encoding="utf-8"))["config"])
+        record = json.loads(path.read_text(encoding="utf-8"))
+        begun = dict(record["config"])
     except (OSError, ValueError, KeyError, TypeError):
         return
-    for name, value in _flat(json.loads(_as_json(asdict(config)))).items():
-        if name.split(".")[0] not in _FREE and begun.get(name, value) != value:
+    now = json.loads(_as_json(asdict(config)))
+    for name, before, value in (*_differences(begun, now), *_differences(record, data)):
+        if name not in _FREE and name.split(".")[0] not in _FREE:
             raise ConfigError(
-                f"{name} is {value}, but the run in {path.parent} was begun with {begun[name]}; "
+                f"{name} is {value}, but the run in {path.parent} was begun with {before}; "
                 "a new run needs another output"
             )
 
@@ -102,13 +106,13 @@ def _as_json(values: dict[str, Any]) -> str:
     return json.dumps(values, indent=1, default=str) + "\n"
 
 
-def _flat(value: object, name: str = "") -> dict[str, object]:
-    """Nested settings by their dotted names."""
-    if not isinstance(value, dict):
-        return {name: value}
-    prefix = f"{name}." if name else ""
-    return {
-        full: entry
-        for key, inner in value.items()
-        for full, entry in _flat(inner, f"{prefix}{key}").items()
-    }
+def _differences(
+    before: object, now: object, name: str = ""
+) -> Iterator[tuple[str, object, object]]:
+    """What differs of the settings that both have: the dotted names, and both values."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in now:
+            if key in before:
+                yield from _differences(before[key], now[key], f"{name}.{key}" if name else key)
+    elif before != now:
+        yield name, before, now
