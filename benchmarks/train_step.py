@@ -26,7 +26,6 @@ from danet.devices import hardware, usable_device
 from danet.filters import TAPS_5, smooth
 from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
 from danet.train import DataConfig, NetworkConfig, TrainConfig, TrainState, train_step
-from danet.train.losses import gradient_penalty
 
 Pairs = tuple[Tensor, Tensor]
 CRITIC_UPDATES = 3
@@ -67,7 +66,13 @@ class Plain:
 
             def penalty(fake: Pairs, real: Pairs = (x, y)) -> Tensor:
                 mix = torch.rand(len(real[0]), 1, 1, 1, device=real[0].device)
-                return weight * gradient_penalty(d, real, fake, mix).mean()
+                points = [
+                    (mix * a + (1 - mix) * b).requires_grad_()
+                    for a, b in zip(real, fake, strict=True)
+                ]
+                slopes = torch.autograd.grad(d(*points).sum(), points, create_graph=True)
+                norm = (torch.cat(slopes, dim=1).square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
+                return weight * (norm - 1).square().mean()
 
             terms = [
                 lambda x=x, fake=generated: alpha * d(x, fake).mean(),
@@ -179,7 +184,10 @@ def main() -> None:
             taken = seconds(work, device)
             if turn:  # the first one warms up
                 times[name].append(taken)
-    print(f"{hardware(device)}; {chosen.precision}, batch {chosen.batch}, {chosen.patch} px")
+    print(
+        f"{hardware(device)}; torch {torch.__version__}; {chosen.precision}, batch {chosen.batch}, "
+        f"{chosen.patch} px"
+    )
     for name, taken in times.items():
         middle = statistics.median(taken)
         print(f"{name}: {middle:.3f} s an iteration, {1 / middle:.2f} iterations/s")

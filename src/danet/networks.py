@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Literal, TypeAlias, overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from danet.backbones import RED, Backbone, DnCNN, NAFNet, RIDNet, UNet
@@ -262,3 +263,37 @@ class Discriminator(nn.Module):
         features = self.main(torch.cat([clean, noisy], dim=1))
         output: Tensor = self.output(features.flatten(1)).squeeze(1)
         return output
+
+    def gradient(self, clean: Tensor, noisy: Tensor) -> Tensor:
+        """How the scores change with the patches: the gradient in them, N x 6 x P x P.
+
+        It can be differentiated in the weights, but not in the patches.  The critic is linear in
+        pieces, so its second derivatives in patches and weights are those of a chain of linear
+        layers; this spares the pass for derivatives of the pieces, which are all zero.
+
+        Args:
+            clean: N x 3 x P x P.
+            noisy: likewise.
+
+        Returns:
+            The derivatives in the clean patches' channels, then in the noisy ones'.
+        """
+        positive = []
+        with torch.no_grad():
+            features = torch.cat([clean, noisy], dim=1)
+            for layer in self.main:
+                features = layer(features)
+                if isinstance(layer, nn.LeakyReLU):
+                    positive.append(features > 0)
+        gradient = self.output.weight[..., None, None]
+        for layer in reversed(self.main):
+            if isinstance(layer, nn.LeakyReLU):
+                gradient = torch.where(positive.pop(), gradient, layer.negative_slope * gradient)
+            elif isinstance(layer, nn.Conv2d):
+                gradient = F.conv_transpose2d(
+                    gradient,
+                    layer.weight,
+                    stride=layer.stride,
+                    padding=layer.padding,  # type: ignore[arg-type]
+                )
+        return gradient

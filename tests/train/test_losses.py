@@ -91,23 +91,28 @@ def test_one_round_of_algorithm_1_agrees_with_the_authors(
         assert float(value.detach()) == pytest.approx(float(golden[name]), rel=1e-4, abs=2e-7), name
 
 
-class Linear(Discriminator):
-    """A critic whose gradient is known: the sum of the inputs times a number."""
-
-    def __init__(self, slope: float) -> None:
-        super().__init__(2, 8)
-        self.slope = slope
-
-    def forward(self, clean: Tensor, noisy: Tensor) -> Tensor:
-        return self.slope * torch.cat([clean, noisy], dim=1).sum(dim=(1, 2, 3))
-
-
-@pytest.mark.parametrize("slope", [0.0, 0.01, 0.3])
-def test_gradient_penalty_of_a_known_critic(slope: float) -> None:
-    real, fake = (tuple(torch.rand(2, 5, 3, 8, 8)) for _ in range(2))
-    penalty = gradient_penalty(Linear(slope), real, fake, torch.rand(5, 1, 1, 1))
-    norm = slope * (6 * 8 * 8) ** 0.5
-    assert penalty.tolist() == pytest.approx([(norm - 1) ** 2] * 5, abs=1e-5)
+@pytest.mark.parametrize("patch_size", [8, 32])
+def test_the_gradient_penalty_and_its_slope_are_those_of_autograd(patch_size: int) -> None:
+    torch.manual_seed(0)
+    critic = Discriminator(2, patch_size).double()
+    real, fake = (tuple(torch.rand(2, 5, 3, patch_size, patch_size).double()) for _ in range(2))
+    mix = torch.rand(5, 1, 1, 1).double()
+    # From slopes far below 1 to slopes above it.
+    for factor in (1.0, 1e3, 1e6):
+        with torch.no_grad():
+            critic.output.weight *= factor
+        points = [
+            (mix * a + (1 - mix) * b).requires_grad_() for a, b in zip(real, fake, strict=True)
+        ]
+        slopes = torch.autograd.grad(critic(*points).sum(), points, create_graph=True)
+        norm = (torch.cat(slopes, dim=1).square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
+        expected = (norm - 1).square()
+        found = gradient_penalty(critic, (real[0], real[1]), (fake[0], fake[1]), mix)
+        torch.testing.assert_close(found, expected)
+        weights = [w for name, w in critic.named_parameters() if name != "output.bias"]
+        torch.testing.assert_close(
+            torch.autograd.grad(found.sum(), weights), torch.autograd.grad(expected.sum(), weights)
+        )
 
 
 def inputs() -> Iterator[Tensor]:
