@@ -2,11 +2,14 @@
 
     python benchmarks/train_step.py
     python benchmarks/train_step.py --precision bfloat16 --device cuda
+    python benchmarks/train_step.py --only plain
+    python benchmarks/train_step.py --losses 200 --batch 8 --patch 32 --width 8 --critic-width 16
 
 The plain form is the table of the paper's losses word by word: float32, the usual memory layout,
 one forward and one backward pass for each term, Adam tensor by tensor.  An iteration is 3 updates
 of the discriminator, 1 of the denoiser and 1 of the generator.  The two take turns, so
-that a machine that slows down slows both.
+that a machine that slows down slows both.  With --losses both are trained, from the same three
+seeds, and their losses on one batch that they have not seen are compared.
 """
 
 from __future__ import annotations
@@ -21,11 +24,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import Module
+from torch.nn.functional import interpolate
 
 from danet.devices import hardware, usable_device
 from danet.filters import TAPS_5, smooth
 from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
 from danet.train import DataConfig, NetworkConfig, TrainConfig, TrainState, train_step
+from danet.train.losses import critic_losses, denoiser_losses, generator_losses
 
 Pairs = tuple[Tensor, Tensor]
 CRITIC_UPDATES = 3
@@ -109,9 +115,66 @@ def latent(clean: Tensor) -> Tensor:
 
 
 def batch(config: TrainConfig, device: torch.device) -> Pairs:
-    """Noise on noise: the time does not depend on the values."""
-    clean = torch.rand(config.batch_size, 3, config.patch_size, config.patch_size, device=device)
-    return clean, clean + 0.02 * torch.randn_like(clean)
+    """Smooth pictures, with noise that grows with the brightness."""
+    coarse = torch.rand(config.batch_size, 3, 8, 8, device=device)
+    clean = interpolate(coarse, size=(config.patch_size,) * 2, mode="bicubic").clamp(0, 1)
+    noisy = clean + (0.01 + 0.04 * clean) * torch.randn_like(clean)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    return clean.contiguous(memory_format=layout), noisy.contiguous(memory_format=layout)
+
+
+def trained(form: str, config: TrainConfig, device: torch.device) -> dict[str, float]:
+    """The losses of one form on an unseen batch, after the updates of its configuration."""
+    plain = Plain(config, device)  # from the random weights that TrainState draws
+    state = TrainState.start(config, device)
+    torch.manual_seed(config.seed + 1)
+    for _ in range(config.updates):
+        batches = [batch(config, device) for _ in range(CRITIC_UPDATES)]
+        if form == "plain":
+            plain.step(batches)
+        else:
+            train_step(state, batches, None, config)
+    if form == "plain":
+        networks = (plain.denoiser, plain.generator, plain.discriminator)
+    else:
+        learners = state.learners()
+        r, g, d = (learners[name].network for name in ("denoiser", "generator", "discriminator"))
+        networks = (r, g, d)
+    torch.manual_seed(-1)
+    with torch.no_grad():
+        return judged(*networks, batch(replace(config, batch_size=64), device))
+
+
+def judged(
+    denoiser: Module, generator: Module, discriminator: Discriminator, pairs: Pairs
+) -> dict[str, float]:
+    """Every term of the losses on one batch."""
+    clean, noisy = pairs
+    denoised, generated = denoiser(noisy), generator(clean, latent(clean))
+    mixes = (torch.rand_like(clean[:, :1, :1, :1]), torch.rand_like(clean[:, :1, :1, :1]))
+    terms = {
+        "discriminator": critic_losses(discriminator, pairs, denoised, generated, mixes),
+        "denoiser": denoiser_losses(discriminator, clean, noisy, denoised),
+        "generator": generator_losses(discriminator, clean, noisy, generated),
+    }
+    return {
+        f"{network}/{term}": float(value)
+        for network, losses in terms.items()
+        for term, value in losses.items()
+    }
+
+
+def compare_losses(config: TrainConfig, device: torch.device) -> None:
+    """Print the range of each form's losses over three seeds."""
+    plain = replace(config, precision="float32", channels_last=False, compile=False)
+    results = {
+        form: [trained(form, replace(shape, seed=seed), device) for seed in range(3)]
+        for form, shape in (("plain", plain), ("fast", config))
+    }
+    print(f"after {config.updates} updates, of three seeds: plain, then {config.precision}")
+    for term in results["plain"][0]:
+        ranges = [sorted(result[term] for result in results[form]) for form in results]
+        print(f"{term:32}", *(f"{low:10.4g} to {high:10.4g}" for low, _, high in ranges), sep="   ")
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -141,6 +204,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--critic-width", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--losses", type=int, metavar="UPDATES", help="compare these instead")
     parser.add_argument("--only", choices=["plain", "fast"], help="for the peak memory of one")
     return parser.parse_args()
 
@@ -161,22 +225,23 @@ def main() -> None:
         precision=chosen.precision,
         channels_last=True,
         compile=chosen.compile,
+        updates=chosen.losses or 1,
     )
-    torch.manual_seed(0)
-    batches = [batch(config, device) for _ in range(CRITIC_UPDATES)]
-    laid_out = [
-        (
-            x.contiguous(memory_format=torch.channels_last),
-            y.contiguous(memory_format=torch.channels_last),
-        )
-        for x, y in batches
-    ]
+    print(
+        f"{hardware(device)}; torch {torch.__version__}; {chosen.precision}, batch {chosen.batch}, "
+        f"{chosen.patch} px"
+    )
+    if chosen.losses:
+        compare_losses(config, device)
+        return
     forms: dict[str, Callable[[], object]] = {}
     if chosen.only != "fast":
-        plain = Plain(replace(config, precision="float32"), device)
-        forms["plain"] = lambda: plain.step(batches)
+        plain = Plain(config, device)
+        usual = [batch(replace(config, channels_last=False), device) for _ in range(CRITIC_UPDATES)]
+        forms["plain"] = lambda: plain.step(usual)
     if chosen.only != "plain":
         state = TrainState.start(config, device)
+        laid_out = [batch(config, device) for _ in range(CRITIC_UPDATES)]
         forms["fast"] = lambda: train_step(state, laid_out, None, config)
     times: dict[str, list[float]] = {name: [] for name in forms}
     for turn in range(chosen.rounds + 1):
@@ -184,10 +249,6 @@ def main() -> None:
             taken = seconds(work, device)
             if turn:  # the first one warms up
                 times[name].append(taken)
-    print(
-        f"{hardware(device)}; torch {torch.__version__}; {chosen.precision}, batch {chosen.batch}, "
-        f"{chosen.patch} px"
-    )
     for name, taken in times.items():
         middle = statistics.median(taken)
         print(f"{name}: {middle:.3f} s an iteration, {1 / middle:.2f} iterations/s")
