@@ -180,3 +180,36 @@ def test_losses_give_every_parameter_a_finite_gradient(name: str) -> None:
         gradients = torch.autograd.grad(terms["loss"], tuple(network.parameters()))
         assert all(gradient.isfinite().all() for gradient in gradients)
         assert any(gradient.any() for gradient in gradients)
+
+
+def test_a_noise_gain_leaves_the_critics_functions_as_they_are() -> None:
+    torch.manual_seed(0)
+    plain, changed = Discriminator(2, 16), Discriminator(2, 16, noise_gain=20)
+    changed.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        in_clean, in_noise = changed.main[0].weight.chunk(2, dim=1)
+        plain.main[0].weight.copy_(torch.cat([in_clean - 20 * in_noise, 20 * in_noise], dim=1))
+    clean, noisy = torch.rand(2, 3, 3, 16, 16)
+    torch.testing.assert_close(changed(clean, noisy), plain(clean, noisy))
+    torch.testing.assert_close(changed.gradient(clean, noisy), plain.gradient(clean, noisy))
+
+
+def test_a_critic_with_a_noise_gain_soon_tells_noise_from_none() -> None:
+    def distance(noise_gain: float) -> float:
+        torch.manual_seed(0)
+        critic = Discriminator(32, 8, noise_gain)
+        optimizer = torch.optim.Adam(critic.parameters(), 2e-3, (0.5, 0.9))
+        for _ in range(100):
+            clean = torch.rand(32, 3, 1, 1).expand(32, 3, 8, 8)
+            noisy = clean + 0.015 * torch.randn(clean.shape)
+            found = (critic(clean, noisy) - critic(clean, clean)).mean()
+            slopes = critic.gradient(clean, noisy).flatten(1).norm(dim=1)
+            loss = 10 * (slopes - 1).square().mean() - found
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return float(found.detach())
+
+    # With slopes of 1 it is at most the noise's norm, 0.015 sqrt(3 * 8 * 8) = 0.21.
+    assert abs(distance(0)) < 0.01
+    assert 0.03 < distance(30) < 0.22

@@ -87,6 +87,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("loss", "tau_generator", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("loss", "penalty", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("optimizer", "denoiser", [-1.0, "inf", "nan"], "finite and at least 0"),
+        ("", "critic_gain", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("optimizer", "generator", [-1.0], "finite and at least 0"),
         ("optimizer", "discriminator", [-1.0], "finite and at least 0"),
         ("optimizer", "warmup", [-1], "finite and at least 0"),

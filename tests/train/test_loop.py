@@ -313,6 +313,36 @@ def test_weights_that_are_not_finite_are_not_saved(
     assert checkpoint.read_bytes() == before
 
 
+def test_a_full_disk_leaves_the_last_checkpoint(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    whole = replace(config, output=tmp_path / "whole")
+    train(whole)
+    size = (whole.output / "checkpoint.safetensors").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def filling(state: TrainState, *arguments: Any) -> dict[str, float]:
+        losses = train_step(state, *arguments)
+        if state.update == 3:  # one checkpoint is there
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
+        return losses
+
+    monkeypatch.setattr(loop, "train_step", filling)
+    try:
+        with pytest.raises(
+            DanetError, match=r"checkpoint\.safetensors: cannot be written: File too"
+        ):
+            train(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    monkeypatch.undo()
+    assert int(load_file(config.output / "checkpoint.safetensors")["update"]) == 2
+    assert not list(config.output.glob(".danet-*"))
+    train(config)
+    assert same_checkpoints(whole, config)
+
+
 def test_pictures_smaller_than_a_patch(config: TrainConfig) -> None:
     with pytest.raises(DataError, match="48 pixels"):
         train(replace(config, patch_size=64))

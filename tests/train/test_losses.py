@@ -91,10 +91,12 @@ def test_one_round_of_algorithm_1_agrees_with_the_authors(
         assert float(value.detach()) == pytest.approx(float(golden[name]), rel=1e-4, abs=2e-7), name
 
 
-@pytest.mark.parametrize("patch_size", [8, 32])
-def test_the_gradient_penalty_and_its_slope_are_those_of_autograd(patch_size: int) -> None:
+@pytest.mark.parametrize(("patch_size", "noise_gain"), [(8, 0.0), (32, 0.0), (32, 30.0)])
+def test_the_gradient_penalty_and_its_slope_are_those_of_autograd(
+    patch_size: int, noise_gain: float
+) -> None:
     torch.manual_seed(0)
-    critic = Discriminator(2, patch_size).double()
+    critic = Discriminator(2, patch_size, noise_gain).double()
     real, fake = (tuple(torch.rand(2, 5, 3, patch_size, patch_size).double()) for _ in range(2))
     mix = torch.rand(5, 1, 1, 1).double()
     # From slopes far below 1 to slopes above it.

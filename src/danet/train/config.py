@@ -288,6 +288,8 @@ class TrainConfig:
         patch_size: height and width of a patch, in pixels: a multiple of 2^(depth - 1) for
             UNets, and for a discriminator one of 8, 16, 32, 64, ...
         critic_width: channels of the first layer of the discriminator.
+        critic_gain: 0 is the paper's discriminator, which sees clean and noisy patches; otherwise
+            it sees clean patches and the noise times this.
         seed: fixes the random weights, every patch and every random draw; at least 0.
         workers: processes that prepare patches; 0 prepares them in this one.
         checkpoint_every: updates from one checkpoint to the next.
@@ -321,6 +323,7 @@ class TrainConfig:
     accumulate: int = 1
     patch_size: int = 128
     critic_width: int = 64
+    critic_gain: float = 0.0
     seed: int = 0
     workers: int = 2
     checkpoint_every: int = 500
@@ -343,7 +346,7 @@ class TrainConfig:
         counts = ("critic_width", "checkpoint_every", "log_every", "accumulate")
         rules |= dict.fromkeys(counts, _COUNT)
         rules |= dict.fromkeys(("extra_size", "generator_start", "seed", "workers"), _COUNT_OR_NONE)
-        _check(self, "", rules)
+        _check(self, "", {**rules, "critic_gain": _AMOUNT})
         for kind in ("denoiser", "generator"):
             multiple = self._size_multiple(kind)
             if kind in self.networks and self.patch_size % multiple:

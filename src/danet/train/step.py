@@ -150,7 +150,8 @@ class TrainState:
                 denoiser = build("denoiser", *astuple(config.denoiser))
                 state.denoiser = learner(denoiser, rates.denoiser, (0.9, 0.999), average)
             if "discriminator" in config.networks:
-                critic = Discriminator(config.critic_width, config.patch_size)
+                shape = config.critic_width, config.patch_size, config.critic_gain
+                critic = Discriminator(*shape)
                 state.discriminator = learner(critic, rates.discriminator, (0.5, 0.9), 0.0)
             if "generator" in config.networks:
                 generator = build("generator", *astuple(config.generator))
