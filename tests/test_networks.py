@@ -185,10 +185,11 @@ def test_losses_give_every_parameter_a_finite_gradient(name: str) -> None:
 def test_a_noise_gain_leaves_the_critics_functions_as_they_are() -> None:
     torch.manual_seed(0)
     plain, changed = Discriminator(2, 16), Discriminator(2, 16, noise_gain=20)
-    changed.load_state_dict(plain.state_dict())
-    with torch.no_grad():
-        in_clean, in_noise = changed.main[0].weight.chunk(2, dim=1)
-        plain.main[0].weight.copy_(torch.cat([in_clean - 20 * in_noise, 20 * in_noise], dim=1))
+    weights = plain.state_dict()
+    changed.load_state_dict(weights)
+    in_clean, in_noise = weights["main.0.weight"].chunk(2, dim=1)
+    first = torch.cat([in_clean - 20 * in_noise, 20 * in_noise], dim=1)
+    plain.load_state_dict({**weights, "main.0.weight": first})
     clean, noisy = torch.rand(2, 3, 3, 16, 16)
     torch.testing.assert_close(changed(clean, noisy), plain(clean, noisy))
     torch.testing.assert_close(changed.gradient(clean, noisy), plain.gradient(clean, noisy))
