@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +182,31 @@ def test_a_signal_saves_and_ends(
     assert int(load_file(config.output / "checkpoint.safetensors")["update"]) == 2
     train(config)
     assert same_checkpoints(whole, config)
+
+
+LONG_RUN = """
+import pickle, sys
+from danet.train import train
+train(pickle.loads(bytes.fromhex(sys.stdin.read())))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no process groups")
+def test_a_signal_to_all_processes_saves_and_ends(config: TrainConfig) -> None:
+    config = replace(config, updates=10**6, checkpoint_every=10**6, workers=1)
+    command = [sys.executable, "-c", LONG_RUN]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, start_new_session=True, **pipes) as child:  # type: ignore[call-overload]
+        child.stdin.write(pickle.dumps(config).hex())
+        child.stdin.close()
+        log = config.output / "log.jsonl"
+        while child.poll() is None and not (log.exists() and log.stat().st_size):
+            time.sleep(0.05)
+        os.killpg(child.pid, signal.SIGTERM)
+        errors = child.stderr.read()
+    assert child.returncode == 128 + signal.SIGTERM, errors
+    assert "Traceback" not in errors
+    assert int(load_file(config.output / "checkpoint.safetensors")["update"]) >= 1
 
 
 def test_other_settings_are_refused_before_anything_is_written(config: TrainConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,15 @@ def _loader(
     begins = (first + team.rank * own for first in firsts)
     rows = (list(range(begin, begin + own)) for begin in begins)
     loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        patches, batch_sampler=rows, num_workers=config.workers
+        patches, batch_sampler=rows, num_workers=config.workers, worker_init_fn=_ignore_signals
     )
     yield from loader
+
+
+def _ignore_signals(worker: int) -> None:
+    """Let a worker outlive what a terminal or a scheduler sends to all processes at once.
+
+    The run, which gets it too, needs its workers until the update is done, and ends them then.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
