@@ -110,7 +110,7 @@ def test_a_run_of_two_processes_goes_on_with_one(shared: TrainConfig, tmp_path: 
     pytest.importorskip("accelerate")
     alone = replace(shared, output=tmp_path / "alone")
     train(alone)
-    run_two(RUN, replace(shared, updates=2))
+    run_two(RUN, replace(shared, updates=2, workers=1))
     train(shared)
     first, second = (load_file(c.output / "checkpoint.safetensors") for c in (alone, shared))
     assert first.keys() == second.keys()

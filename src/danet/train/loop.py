@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,9 @@ def train(config: TrainConfig) -> Path:
         write_config(config, settings, data=sources.record(), device=device)
     # No process goes on before every one has read what there was.
     team.wait()
-    drawn = batches(config, sources, team, start=state.update)
     with ExitStack() as stack:
+        # Closed, its workers end; they would not by themselves.
+        drawn = stack.enter_context(closing(batches(config, sources, team, start=state.update)))
         report = _Reporting(config, state, validation, stack) if team.rank == 0 else None
         stop = stack.enter_context(stop_requests())
         while state.update < config.updates:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +156,10 @@ def _pictures(folder: Path) -> Iterator[data.Pixels]:
 
 def batches(
     config: TrainConfig, sources: Sources, team: Team, start: int
-) -> Iterator[tuple[list[Pairs], Pairs | None]]:
+) -> Generator[tuple[list[Pairs], Pairs | None], None, None]:
     """For each update from ``start`` on: the camera's batches, and the extra one or None.
+
+    The workers end when the generator is closed, and whatever signal they get, not before.
 
     Args:
         config: the run.
