@@ -75,7 +75,8 @@ def main() -> None:
     def trained(name: str, pairs: Sequence[data.Pair], changes: list[str]) -> str:
         run = options.output / name
         root = copied(pairs, run / "pairs")
-        sources, screen = source_pairs("folder", root), not options.unscreened
+        screen = name != "base" and not options.unscreened
+        sources = source_pairs("folder", root)
         prepare(sources, run / "crops", crop=128, stride=64, screen=screen)
         own = [f"output={run}", f"data.root={run / 'crops'}"]
         return str(train(read_config(CONFIG, [*own, *changes])))
