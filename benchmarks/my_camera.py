@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--unscreened", action="store_true")
     parser.add_argument("--fakes", type=int, default=10)
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="settings of the tuning")
     options = parser.parse_args()
 
     def trained(name: str, pairs: Sequence[data.Pair], changes: list[str]) -> str:
@@ -89,7 +90,8 @@ def main() -> None:
         others = [pair for pair in every if pair not in own]
         base = trained("base", others, [*SMALL, *BASE, f"updates={options.base_updates}"])
         settings = [*SMALL, *TUNED]
-    settings = [*settings, f"init_from={base}", f"updates={options.updates}"]
+    updates = f"updates={options.updates}"
+    settings = [*settings, f"init_from={base}", updates, *options.changes]
 
     folds = {
         name: ([p for p in own if scene(p) != name], [p for p in own if scene(p) == name])
