@@ -7,6 +7,7 @@ import pytest
 from danet.errors import ConfigError
 from danet.train import RECIPES, NetworkConfig, make_config, read_config
 
+ROOT = Path(__file__).parents[2]
 SHALLOW = "[denoiser]\ndepth = 1\n[generator]\ndepth = 1\n"
 MINIMAL = 'output = "run"\n[data]\nroot = "pairs"\n'
 
@@ -144,7 +145,13 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "docs" / "recipes").glob("*.toml")), ids=str
+    "path",
+    [
+        path
+        for folder in ("docs/recipes", "examples")
+        for path in sorted((ROOT / folder).glob("*.toml"))
+    ],
+    ids=str,
 )
 def test_the_recipes_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DANET_DATA", "pictures")
