@@ -64,7 +64,9 @@ class CorrelatedGaussian(NoiseModel):
             )
 
     @classmethod
-    def fit(cls, pairs: Sequence[tuple[Any, Any]], radius: int = 7, *, srgb: bool = True) -> Self:
+    def fit(
+        cls, pairs: Sequence[tuple[Any, Any]], radius: int = 7, *, srgb: bool | None = None
+    ) -> Self:
         """The model fitted to pairs.
 
         The noise is divided by the standard deviation of the `PoissonGaussian` that is fitted
@@ -75,7 +77,7 @@ class CorrelatedGaussian(NoiseModel):
         Args:
             pairs: as for `WhiteGaussian.fit`; they are gone through twice.
             radius: of the kernel, in pixels.
-            srgb: as for `PoissonGaussian`.
+            srgb: as for `PoissonGaussian.fit`.
 
         Raises:
             ConfigError: the radius is negative.
@@ -96,8 +98,10 @@ class CorrelatedGaussian(NoiseModel):
         filters = fft.rfft2(self.kernel.astype(np.float32), size)
         spectrum = np.einsum("abij,bij->aij", filters, fft.rfft2(white, size))
         # What wraps around falls into the border.
-        noise = fft.irfft2(spectrum, size)[:, border : sides[0], border : sides[1]]
-        return np.clip(clean + self.strength.deviation(clean) * np.moveaxis(noise, 0, -1), 0, 1)
+        planes = fft.irfft2(spectrum, size)[:, border : sides[0], border : sides[1]]
+        noise = self.strength.deviation(clean) * np.moveaxis(planes, 0, -1)
+        noisy: Array = np.clip(clean + noise, 0, 1)
+        return noisy
 
 
 def _covariance(
@@ -110,7 +114,7 @@ def _covariance(
     counts = np.zeros((len(lags), len(lags)))
     for clean, noise in residuals(pairs):
         deviation = strength.deviation(clean)
-        used = unclipped(clean, deviation).all(axis=-1)
+        used: NDArray[np.bool_] = np.all(unclipped(clean, deviation), axis=-1)
         normal = np.where(used[..., np.newaxis], noise / np.maximum(deviation, 1e-8), 0)
         size = [fft.next_fast_len(side + reach, real=True) for side in used.shape]
         spectra = fft.rfft2(np.moveaxis(normal, -1, 0), size)

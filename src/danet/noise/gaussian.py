@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["PoissonGaussian", "WhiteGaussian", "unclipped"]
 
 _CENTRES = (np.arange(BINS) + 0.5) / BINS
+_LEAST = 1e-10  # of a variance, far below that of 8-bit rounding
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class WhiteGaussian(NoiseModel):
     def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
         """See `NoiseModel.add_noise`."""
         noise = rng.standard_normal(clean.shape, dtype=np.float32)
-        return np.clip(clean + np.float32(self.deviation) * noise, 0, 1)
+        noisy: Array = np.clip(clean + np.float32(self.deviation) * noise, 0, 1)
+        return noisy
 
 
 @dataclass(frozen=True)
@@ -113,27 +115,39 @@ class PoissonGaussian(NoiseModel):
                 _check_deviation(name, value)
 
     @classmethod
-    def fit(cls, pairs: Iterable[tuple[Any, Any]], *, srgb: bool = True) -> Self:
-        """The model fitted to pairs: weighted least squares of variance against intensity.
+    def fit(cls, pairs: Iterable[tuple[Any, Any]], *, srgb: bool | None = None) -> Self:
+        """The model that makes the noise of pairs likeliest.
 
         The variance is measured in 64 bins of the clean picture's intensity, as
-        `danet.noise.fitting.noise_levels` says.  Each bin weighs as its variance is known,
-        n / variance**2 with the fitted variance, so the fit is repeated until it settles; both
-        parts are held at or above 0.  Bins within two standard deviations of black or white
-        are left out, since clipping cuts the noise there.
+        `danet.noise.fitting.noise_levels` says, and fitted by weighted least squares; gain and
+        read noise are held at or above 0.  Each bin weighs as its variance is known, n /
+        variance**2 with the fitted variance, and the fit is repeated until it settles, where the
+        likelihood is largest.  Bins within two standard deviations of black or white are left
+        out, since clipping cuts the noise there.
 
         Args:
             pairs: as for `WhiteGaussian.fit`.
-            srgb: as for the class.
+            srgb: as for the class; None takes the likelier of the two, as the noise of finished
+                photographs often falls with the intensity, and then again does not.
 
         Raises:
             ImageError: a picture cannot be taken, or the two of a pair differ in size.
             DataError: there are no pairs, or there is no noise in them.
         """
-        basis = _basis(_CENTRES, srgb)
-        parts = [_fit_curve(basis, *channel) for channel in zip(*noise_levels(pairs), strict=True)]
-        red, green, blue = ((float(gain), math.sqrt(base)) for gain, base in parts)
-        return cls((red[0], green[0], blue[0]), (red[1], green[1], blue[1]), srgb)
+        count, variance = noise_levels(pairs)
+        models = []
+        for form in (True, False) if srgb is None else (srgb,):
+            basis = _basis(_CENTRES, form)
+            parts = [_fit_curve(basis, *channel) for channel in zip(count, variance, strict=True)]
+            red, green, blue = ((float(gain), math.sqrt(base)) for gain, base in parts)
+            models.append(cls((red[0], green[0], blue[0]), (red[1], green[1], blue[1]), form))
+
+        def surprise(model: Self) -> float:
+            deviation = model.deviation(np.stack([_CENTRES] * 3, axis=-1)).T
+            fitted = np.maximum(np.square(deviation), _LEAST)
+            return float((count * (np.log(fitted) + variance / fitted)).sum())
+
+        return min(models, key=surprise)
 
     def deviation(self, clean: Array) -> Array:
         """Standard deviation of the noise of a clean picture, before it is clamped.
@@ -146,17 +160,20 @@ class PoissonGaussian(NoiseModel):
         """
         gain, read = (np.array(values, dtype=clean.dtype) for values in (self.gain, self.read))
         shot, base = np.moveaxis(_basis(clean, self.srgb), -1, 0)
-        return np.sqrt(shot * gain + base * read * read)
+        deviation: Array = np.sqrt(shot * gain + base * read * read)
+        return deviation
 
     def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
         """See `NoiseModel.add_noise`."""
         noise = rng.standard_normal(clean.shape, dtype=np.float32)
-        return np.clip(clean + self.deviation(clean) * noise, 0, 1)
+        noisy: Array = np.clip(clean + self.deviation(clean) * noise, 0, 1)
+        return noisy
 
 
 def unclipped(clean: Array, deviation: Array) -> NDArray[np.bool_]:
     """Where noise of a deviation seldom reaches black or white, which would cut it."""
-    inside: NDArray[np.bool_] = (clean >= 2 * deviation) & (clean <= 1 - 2 * deviation)
+    # Black itself is never inside: without read noise, its deviation is 0.
+    inside: NDArray[np.bool_] = (clean > 2 * deviation) & (clean < 1 - 2 * deviation)
     return inside
 
 
@@ -171,11 +188,11 @@ def _basis(values: Array, srgb: bool) -> Array:
 
 
 def _fit_curve(basis: Array, count: Array, variance: Array) -> Array:
-    """The two coefficients of a basis, BINS x 2, not negative, that fit the variance of each bin."""
+    """The two coefficients, not negative, with which a basis, BINS x 2, fits the variance."""
     from scipy.optimize import nnls
 
     # The first round starts from noise of one strength.
-    fitted = np.full(BINS, max((count * variance).sum() / max(count.sum(), 1), 1e-10))
+    fitted = np.full(BINS, max((count * variance).sum() / max(count.sum(), 1), _LEAST))
     parts = np.zeros(2)
     for _ in range(10):
         inside = unclipped(_CENTRES, np.sqrt(fitted))
@@ -184,7 +201,7 @@ def _fit_curve(basis: Array, count: Array, variance: Array) -> Array:
         # The columns are scaled alike, as the solver's tolerance is an absolute one.
         scale = basis.max(axis=0)
         parts = nnls(basis / scale * weight[:, None], variance * weight)[0] / scale
-        fitted = np.maximum(basis @ parts, 1e-10)
+        fitted = np.maximum(basis @ parts, _LEAST)
     return parts
 
 

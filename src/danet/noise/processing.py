@@ -91,7 +91,7 @@ def tone_curve(image: Array) -> Array:
 
 def mosaic(image: Array, red_row: int, red_column: int) -> Array:
     """The one colour of an H x W x 3 picture that each photosite of a Bayer sensor sees, H x W."""
-    sites = image[..., 1].copy()
+    sites: Array = image[..., 1].copy()
     sites[red_row::2, red_column::2] = image[red_row::2, red_column::2, 0]
     sites[1 - red_row :: 2, 1 - red_column :: 2] = image[1 - red_row :: 2, 1 - red_column :: 2, 2]
     return sites
