@@ -94,6 +94,16 @@ def test_a_difference_of_exposure_is_no_noise() -> None:
     assert WhiteGaussian.fit(shifted).deviation == pytest.approx(0.02, rel=0.05)
 
 
+def test_edges_that_are_out_of_line_are_no_noise() -> None:
+    """Bars of 12 pixels, moved by a tenth of a pixel."""
+    bars = np.repeat(np.tile([0.3, 0.7], 8), 12).astype(np.float32)
+    clean = np.broadcast_to(bars[:, np.newaxis, np.newaxis], (192, 192, 3))
+    moved = 0.9 * clean + 0.1 * np.roll(clean, 1, axis=0)
+    noisy = WhiteGaussian(0.01).sample(moved, n=1, seed=0)[0]
+    assert (noisy - clean).std() > 0.013
+    assert WhiteGaussian.fit([(clean, noisy)]).deviation == pytest.approx(0.01, rel=0.05)
+
+
 def test_pairs_of_every_kind_fit_alike() -> None:
     eight = [
         (np.rint(x * 255).astype(np.uint8), torch.from_numpy(y).permute(2, 0, 1))
@@ -141,7 +151,7 @@ def test_real_photographs(data_root: Path) -> None:
         white = np.full_like(measured, WhiteGaussian.fit(real).deviation)
         model = PoissonGaussian.fit(real).deviation(centres).T
         strengths = [np.sqrt((count * squares).sum()) for squares in (model**2, variance)]
-        assert strengths[0] == pytest.approx(strengths[1], rel=0.2)
+        assert strengths[0] == pytest.approx(strengths[1], rel=0.1)
         errors.append(
             [
                 (weight * np.abs(curve / measured - 1)).sum() / weight.sum()
@@ -149,5 +159,5 @@ def test_real_photographs(data_root: Path) -> None:
             ]
         )
     ours, theirs = np.mean(errors, axis=0)[::-1]
-    assert ours < 0.45
-    assert ours < 0.9 * theirs
+    assert ours < 0.2
+    assert ours < 0.7 * theirs

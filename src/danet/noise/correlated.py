@@ -71,8 +71,8 @@ class CorrelatedGaussian(NoiseModel):
 
         The noise is divided by the standard deviation of the `PoissonGaussian` that is fitted
         first.  Its covariances, between channels and up to ``2 * radius`` pixels each way, are
-        measured away from black and white.  The kernel is the symmetric square root of their
-        spectrum.
+        measured where the picture is smooth (`danet.noise.fitting.residuals`), away from black
+        and white.  The kernel is the symmetric square root of their spectrum.
 
         Args:
             pairs: as for `WhiteGaussian.fit`; they are gone through twice.
@@ -112,9 +112,9 @@ def _covariance(
     window = np.ix_(lags, lags)
     products = np.zeros((3, 3, len(lags), len(lags)))
     counts = np.zeros((len(lags), len(lags)))
-    for clean, noise in residuals(pairs):
+    for clean, noise, smooth in residuals(pairs):
         deviation = strength.deviation(clean)
-        used: NDArray[np.bool_] = np.all(unclipped(clean, deviation), axis=-1)
+        used: NDArray[np.bool_] = smooth & np.all(unclipped(clean, deviation), axis=-1)
         normal = np.where(used[..., np.newaxis], noise / np.maximum(deviation, 1e-8), 0)
         size = [fft.next_fast_len(side + reach, real=True) for side in used.shape]
         spectra = fft.rfft2(np.moveaxis(normal, -1, 0), size)

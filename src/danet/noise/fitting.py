@@ -18,18 +18,21 @@ __all__ = ["BINS", "noise_levels", "residuals"]
 BINS = 64
 
 
-def residuals(pairs: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Array, Array]]:
-    """The noise of each pair, without what is systematic.
+def residuals(
+    pairs: Iterable[tuple[Any, Any]],
+) -> Iterator[tuple[Array, Array, NDArray[np.bool_]]]:
+    """The noise of each pair, without what is systematic, and where it can be measured.
 
     A difference of exposure or of tone curve between the two pictures is not noise: in each
-    channel, the mean noise of each bin of intensity is taken off.  A shift between them is not
-    seen; `danet.data.screened_tiles` gives the parts of a pair that have none.
+    channel, the mean noise of each bin of intensity is taken off.  A small shift between them
+    leaves edges in the noise, so it is to be measured in the smoother half of the pixels
+    alone: those where the clean picture's gradient is not above its median.
 
     Args:
         pairs: (clean, noisy) pictures of equal size, as `danet.images.to_tensor` takes them.
 
     Returns:
-        An iterator over (clean, noise), each H x W x 3, float32.
+        An iterator over (clean, noise, smooth): two of H x W x 3, float32, and H x W.
 
     Raises:
         ImageError: a picture cannot be taken, or the two of a pair differ in size.
@@ -43,11 +46,12 @@ def residuals(pairs: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Array, Array]]
             )
         for x, noise in zip(clean.movedim(1, -1), (noisy - clean).movedim(1, -1), strict=True):
             reference, residual = x.numpy(), noise.numpy().copy()
+            smooth = _smooth(reference)
             for channel in range(3):
                 bins = _bins(reference[..., channel])
-                count, total, _ = _moments(bins, residual[..., channel])
+                count, total, _ = _moments(bins[smooth], residual[..., channel][smooth])
                 residual[..., channel] -= (total / np.maximum(count, 1)).astype(np.float32)[bins]
-            yield reference, residual
+            yield reference, residual, smooth
 
 
 def noise_levels(
@@ -67,9 +71,10 @@ def noise_levels(
         DataError: there are no pairs, or there is no noise in them.
     """
     freedom, square = np.zeros((2, 3, BINS))
-    for clean, noise in residuals(pairs):
+    for clean, noise, smooth in residuals(pairs):
         for channel in range(3):
-            count, _, squares = _moments(_bins(clean[..., channel]), noise[..., channel])
+            bins = _bins(clean[..., channel][smooth])
+            count, _, squares = _moments(bins, noise[..., channel][smooth])
             freedom[channel] += np.maximum(count - 1, 0)
             square[channel] += squares
     if not freedom.any():
@@ -79,11 +84,21 @@ def noise_levels(
     return freedom, square / np.maximum(freedom, 1)
 
 
+def _smooth(picture: Array) -> NDArray[np.bool_]:
+    grey = picture.mean(axis=-1)
+    slope = np.zeros_like(grey)
+    for axis in (0, 1):
+        if grey.shape[axis] > 1:
+            slope += np.gradient(grey, axis=axis) ** 2
+    smooth: NDArray[np.bool_] = slope <= np.median(slope)
+    return smooth
+
+
 def _bins(channel: Array) -> NDArray[np.intp]:
     return np.minimum((channel * BINS).astype(np.intp), BINS - 1)
 
 
 def _moments(bins: NDArray[np.intp], noise: Array) -> list[NDArray[np.float64]]:
     """For each bin: how many values, their sum, and the sum of their squares."""
-    weights = (None, noise.ravel(), np.square(noise, dtype=np.float64).ravel())
-    return [np.bincount(bins.ravel(), weight, BINS).astype(np.float64) for weight in weights]
+    weights = (None, noise, np.square(noise, dtype=np.float64))
+    return [np.bincount(bins, weight, BINS).astype(np.float64) for weight in weights]

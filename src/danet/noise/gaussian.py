@@ -52,7 +52,7 @@ class WhiteGaussian(NoiseModel):
 
     @classmethod
     def fit(cls, pairs: Iterable[tuple[Any, Any]]) -> Self:
-        """The model with the mean variance of the noise of pairs.
+        """The model with the mean variance of the noise of pairs, in their smooth parts.
 
         What differs systematically between the two pictures is taken off first, as
         `danet.noise.fitting.residuals` says.
@@ -118,12 +118,12 @@ class PoissonGaussian(NoiseModel):
     def fit(cls, pairs: Iterable[tuple[Any, Any]], *, srgb: bool | None = None) -> Self:
         """The model that makes the noise of pairs likeliest.
 
-        The variance is measured in 64 bins of the clean picture's intensity, as
-        `danet.noise.fitting.noise_levels` says, and fitted by weighted least squares; gain and
+        The variance is measured where the clean picture is smooth, in 64 bins of its intensity
+        (`danet.noise.fitting.noise_levels`), and fitted by weighted least squares; gain and
         read noise are held at or above 0.  Each bin weighs as its variance is known, n /
         variance**2 with the fitted variance, and the fit is repeated until it settles, where the
-        likelihood is largest.  Bins within two standard deviations of black or white are left
-        out, since clipping cuts the noise there.
+        likelihood is largest.  Bins within three measured standard deviations of black or
+        white are left out, since clipping cuts the noise there.
 
         Args:
             pairs: as for `WhiteGaussian.fit`.
@@ -191,12 +191,13 @@ def _fit_curve(basis: Array, count: Array, variance: Array) -> Array:
     """The two coefficients, not negative, with which a basis, BINS x 2, fits the variance."""
     from scipy.optimize import nnls
 
+    # Where noise is cut, less is measured than there is: three of the one, two of the other.
+    inside = count * unclipped(_CENTRES, 1.5 * np.sqrt(variance))
+    used = inside if inside.any() else count
     # The first round starts from noise of one strength.
-    fitted = np.full(BINS, max((count * variance).sum() / max(count.sum(), 1), _LEAST))
+    fitted = np.full(BINS, max((used * variance).sum() / max(used.sum(), 1), _LEAST))
     parts = np.zeros(2)
     for _ in range(10):
-        inside = unclipped(_CENTRES, np.sqrt(fitted))
-        used = count * inside if (count * inside).any() else count
         weight = np.sqrt(used) / fitted
         # The columns are scaled alike, as the solver's tolerance is an absolute one.
         scale = basis.max(axis=0)
