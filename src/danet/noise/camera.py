@@ -1,25 +1,22 @@
-"""Models of camera noise, to train with and to compare generators with."""
+"""Noise that is made in the raw file, and then goes through a camera's processing."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
-from danet import images
-from danet.errors import ConfigError
-from danet.sampling import check_draws
+from danet.noise import processing
+from danet.noise.model import Array, NoiseModel, check_range, check_share
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["CameraPipeline"]
-
-Array = NDArray[np.floating]
 
 # XYZ to camera colour matrices of four cameras, the ones that "Unprocessing images for
 # learned raw denoising" (CVPR 2019) interpolates between; and sRGB to XYZ.
@@ -44,55 +41,6 @@ _RGB_TO_YCC = np.array(
     dtype=np.float32,
 )
 _YCC_TO_RGB = np.linalg.inv(_RGB_TO_YCC).astype(np.float32)
-# Bilinear interpolation of a Bayer mosaic: green has every second pixel, red and blue one in four.
-_BILINEAR_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], dtype=np.float32) / 4
-_BILINEAR_RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32) / 4
-
-
-def _to_linear(image: Array) -> Array:
-    return np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
-
-
-def _to_display(linear: Array) -> Array:
-    # The straight piece of the sRGB curve is continued below black, so that noise there
-    # is clipped once, at the end.
-    bright = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(linear <= 0.0031308, 12.92 * linear, bright)
-
-
-def _inverse_tone_curve(image: Array) -> Array:
-    inverse: Array = 0.5 - np.sin(np.arcsin(1 - 2 * np.clip(image, 0, 1)) / 3)
-    return inverse
-
-
-def _tone_curve(image: Array) -> Array:
-    inside = np.clip(image, 0, 1)
-    return inside * inside * (3 - 2 * inside)
-
-
-def _demosaic(noise: Array, red_row: int, red_column: int) -> Array:
-    """Noise of one value per photosite, H x W, as bilinear demosaicing spreads it to H x W x 3."""
-    red = np.zeros_like(noise)
-    blue = np.zeros_like(noise)
-    red[red_row::2, red_column::2] = 1
-    blue[1 - red_row :: 2, 1 - red_column :: 2] = 1
-    green = 1 - red - blue
-    return np.stack(
-        [
-            ndimage.convolve(noise * red, _BILINEAR_RED_BLUE, mode="mirror"),
-            ndimage.convolve(noise * green, _BILINEAR_GREEN, mode="mirror"),
-            ndimage.convolve(noise * blue, _BILINEAR_RED_BLUE, mode="mirror"),
-        ],
-        axis=-1,
-    )
-
-
-def _jpeg(image: Array, quality: int, subsampling: int) -> Array:
-    buffer = io.BytesIO()
-    Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(
-        buffer, "JPEG", quality=quality, subsampling=subsampling
-    )
-    return np.asarray(Image.open(buffer), dtype=np.float32) / 255
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
@@ -101,7 +49,7 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 @dataclass(frozen=True)
-class CameraPipeline:
+class CameraPipeline(NoiseModel):
     """Noise as a camera makes it: in the raw file, then through the processing to the picture.
 
     Each call draws a camera and an exposure.  The clean picture is taken back to linear
@@ -111,7 +59,7 @@ class CameraPipeline:
     only the noise is demosaiced and the picture keeps its detail.  In-camera noise
     reduction, which leaves coarse noise, coarser in colour than in brightness and the coarser
     the higher the gain, and sharpening then act on the noise; rounding to 8 bits and JPEG on
-    the picture.
+    the picture, so that its values are multiples of 1/255 whatever its type.
 
     After "Unprocessing images for learned raw denoising" (Brooks et al., CVPR 2019, section
     3), whose distributions of gain, read noise, white balance and colour matrices it takes,
@@ -128,12 +76,12 @@ class CameraPipeline:
         sharpening: share that is sharpened.
         jpeg: share that is saved as JPEG.
         jpeg_quality: its lowest and highest quality, on Pillow's scale.
+        tone_curve: share that has a tone curve.
 
     Raises:
         ConfigError: a range or a share is of no use.
 
     Example:
-        >>> import numpy as np
         >>> clean = np.full((32, 32, 3), 0.5, dtype=np.float32)
         >>> CameraPipeline().sample(clean, n=4, seed=0).shape
         (4, 32, 32, 3)
@@ -146,67 +94,27 @@ class CameraPipeline:
     sharpening: float = 0.25
     jpeg: float = 0.5
     jpeg_quality: tuple[int, int] = (60, 98)
+    tone_curve: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("mosaic", "reduction", "sharpening", "jpeg"):
-            share = getattr(self, name)
-            if not 0 <= share <= 1:
-                raise ConfigError(f"{name} is {share}, and must be from 0 to 1")
-        for name in ("shot_gain", "chroma_blur"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high < math.inf:
-                raise ConfigError(f"{name} is {low}, {high}, and must rise, from above 0")
-        low, high = self.jpeg_quality
-        if not 1 <= low <= high <= 100:
-            raise ConfigError(f"jpeg_quality is {low}, {high}, and must rise, from 1 to 100")
+        for name in ("mosaic", "tone_curve", "reduction", "sharpening", "jpeg"):
+            check_share(name, getattr(self, name))
+        check_range("shot_gain", self.shot_gain, above=True)
+        check_range("chroma_blur", self.chroma_blur, above=True)
+        check_range("jpeg_quality", self.jpeg_quality, 1, 100)
 
-    def sample(self, clean: Any, n: int = 50, seed: int | None = None) -> Any:
-        """``n`` noisy versions of a picture, each from another camera and exposure.
+    @classmethod
+    def unprocessing(cls) -> Self:
+        """The camera of "Unprocessing images for learned raw denoising" alone.
 
-        Args:
-            clean: one picture: PIL image, array or tensor, as ``danet.NoiseGenerator`` takes it.
-            n: how many versions.
-            seed: not negative; the same one gives the same noise; None draws one.
-
-        Returns:
-            An array or tensor with a leading axis of length ``n``; a list for a PIL image.
-            The values have the picture's type but are always 8-bit levels: floats are
-            multiples of 1/255.
-
-        Raises:
-            ImageError: ``clean`` is not a picture.
-            ConfigError: ``n`` is not positive, or the seed is negative.
+        Shot and read noise in a Bayer mosaic, with the tone curve in every picture, and neither
+        in-camera reduction nor sharpening nor JPEG (Brooks et al., CVPR 2019).  The paper's own
+        treatment of highlights, and so of the noise in them, is left out.
         """
-        return images.stack(list(self.stream(clean, n, seed)))
-
-    def stream(self, clean: Any, n: int = 50, seed: int | None = None) -> Iterator[Any]:
-        """The versions that ``sample`` returns, one by one.
-
-        Raises:
-            ImageError: as ``sample``, at once.
-            ConfigError: as ``sample``, at once.
-        """
-        check_draws(n, seed)
-        tensor, form = images.to_tensor(clean)
-        pictures = tensor.detach().cpu().movedim(1, -1).numpy()
-
-        def version(child: np.random.SeedSequence) -> images.Picture:
-            rng = np.random.default_rng(child)
-            noisy = np.stack([self.add_noise(picture, rng) for picture in pictures])
-            return images.from_tensor(tensor.new_tensor(noisy).movedim(-1, 1), form)
-
-        return (version(child) for child in np.random.SeedSequence(seed).spawn(n))
+        return cls(mosaic=1, tone_curve=1, reduction=0, sharpening=0, jpeg=0)
 
     def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
-        """One noisy version of one picture, for use in data loaders.
-
-        Args:
-            clean: H x W x 3, float32 in [0, 1].
-            rng: where every random choice comes from.
-
-        Returns:
-            H x W x 3, float32 in [0, 1], a multiple of 1/255.
-        """
+        """See `NoiseModel.add_noise`; the values are multiples of 1/255."""
         shot = _between(rng, *self.shot_gain)
         residual: Array = self._develop(clean, shot, rng) - clean
         if rng.random() < self.reduction:
@@ -218,13 +126,13 @@ class CameraPipeline:
         noisy: Array = np.rint(np.clip(clean + residual, 0, 1) * 255) / np.float32(255)
         if rng.random() < self.jpeg:
             quality = int(rng.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
-            noisy = _jpeg(noisy, quality, subsampling=int(rng.choice([0, 2])))
+            noisy = processing.jpeg(noisy, quality, subsampling=int(rng.choice([0, 2])))
         return noisy.astype(np.float32)
 
     def _develop(self, clean: Array, shot: float, rng: np.random.Generator) -> Array:
         """The picture after noise in the raw file and a plain development, not yet clipped."""
-        curved = rng.random() < 0.5
-        linear = _to_linear(_inverse_tone_curve(clean) if curved else clean)
+        curved = rng.random() < self.tone_curve
+        linear = processing.to_linear(processing.inverse_tone_curve(clean) if curved else clean)
         camera_to_rgb = np.linalg.inv(self._colour_matrix(rng))
         # Gains of red, green and blue that balance the light, and of the exposure.
         gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)])
@@ -236,14 +144,11 @@ class CameraPipeline:
         deviation = np.sqrt(raw * shot + read)
         noise: Array = deviation * rng.standard_normal(raw.shape, dtype=np.float32)
         if rng.random() < self.mosaic:
-            row, column = rng.integers(0, 2, size=2)
+            row, column = (int(first) for first in rng.integers(0, 2, size=2))
             # Each photosite sees one colour: its own of the three noises drawn.
-            site = noise[..., 1].copy()
-            site[row::2, column::2] = noise[row::2, column::2, 0]
-            site[1 - row :: 2, 1 - column :: 2] = noise[1 - row :: 2, 1 - column :: 2, 2]
-            noise = _demosaic(site, int(row), int(column))
-        developed = _to_display(linear + noise @ to_rgb.T)
-        return _tone_curve(developed) if curved else developed
+            noise = processing.demosaic_bilinear(processing.mosaic(noise, row, column), row, column)
+        developed = processing.to_display(linear + noise @ to_rgb.T)
+        return processing.tone_curve(developed) if curved else developed
 
     @staticmethod
     def _colour_matrix(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -5,14 +5,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
-from danet.errors import ConfigError, ImageError
+from danet.errors import ConfigError
 from danet.noise import CameraPipeline
 
 # Nothing but noise in the raw file and a plain development.
 PLAIN = CameraPipeline(mosaic=0, reduction=0, sharpening=0, jpeg=0)
+
+PINNED = [
+    (98, 24, 173, 218, 159, 55),
+    (0, 0, 119, 222, 171, 34),
+    (61, 35, 194, 219, 163, 40),
+    (66, 35, 199, 220, 166, 42),
+    (74, 34, 215, 241, 178, 0),
+    (76, 21, 200, 218, 162, 67),
+    (74, 28, 192, 218, 161, 39),
+    (73, 32, 172, 199, 160, 29),
+    (60, 30, 193, 216, 162, 37),
+    (41, 28, 160, 213, 148, 66),
+    (89, 63, 186, 235, 144, 4),
+    (78, 29, 191, 217, 155, 21),
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +41,17 @@ def autocorrelation(noise: NDArray[np.float32], distance: int) -> float:
     noise = noise - noise.mean(axis=(0, 1))
     product = (noise[:, distance:] * noise[:, :-distance]).mean()
     return float(product / noise.var())
+
+
+def test_the_draws_are_those_that_the_recipes_were_trained_with() -> None:
+    """Levels at two places for each seed, made before the class had a base."""
+    axis = np.linspace(0, 1, 48, dtype=np.float32)
+    ramp = np.stack(np.meshgrid(axis, axis[:40]), axis=-1)
+    picture = np.concatenate([ramp, 1 - ramp[..., :1]], axis=-1)
+    for seed, wanted in enumerate(PINNED):
+        noisy = CameraPipeline().add_noise(picture, np.random.default_rng(seed)) * 255
+        # Arithmetic and JPEG differ in the last bit between machines.
+        np.testing.assert_allclose(np.concatenate([noisy[7, 11], noisy[30, 40]]), wanted, atol=2.1)
 
 
 def test_without_noise_only_rounding_is_left(clean: NDArray[np.float32]) -> None:
@@ -88,38 +113,11 @@ def test_results_are_8_bit_pictures(clean: NDArray[np.float32]) -> None:
         np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
 
 
-def test_the_seed_fixes_the_noise_whatever_the_number(clean: NDArray[np.float32]) -> None:
-    pipeline = CameraPipeline()
-    many = pipeline.sample(clean, n=5, seed=3)
-    np.testing.assert_array_equal(many[:2], pipeline.sample(clean, n=2, seed=3))
-    assert not np.array_equal(many[0], many[1])
-    assert not np.array_equal(many[0], pipeline.sample(clean, n=1, seed=4)[0])
-
-
-def test_the_picture_is_left_as_it_is(clean: NDArray[np.float32]) -> None:
-    before = clean.copy()
-    CameraPipeline().sample(clean, n=3, seed=0)
-    np.testing.assert_array_equal(clean, before)
-
-
 def test_samples_are_8_bit_levels_whatever_the_type(clean: NDArray[np.float32]) -> None:
     levels = CameraPipeline().sample(clean.astype(np.float64), n=2, seed=0) * 255
     np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
     deep = CameraPipeline().sample((clean * 65535).astype(np.uint16), n=2, seed=0)
     assert not (deep % 257).any()
-
-
-@pytest.mark.parametrize(("n", "seed"), [(0, 1), (-1, None), (1, -1)])
-def test_bad_number_or_seed_is_an_error_at_once(
-    clean: NDArray[np.float32], n: int, seed: int | None
-) -> None:
-    with pytest.raises(ConfigError, match=r"n is|seed is"):
-        CameraPipeline().stream(clean, n, seed)
-
-
-def test_bad_picture_is_an_error_at_once(clean: NDArray[np.float32]) -> None:
-    with pytest.raises(ImageError):
-        CameraPipeline().stream(clean * 255)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +131,7 @@ def test_bad_picture_is_an_error_at_once(clean: NDArray[np.float32]) -> None:
         {"mosaic": 1.1},
         {"reduction": -0.1},
         {"sharpening": float("nan")},
+        {"tone_curve": 1.5},
         {"jpeg": 2},
         {"jpeg_quality": (0, 90)},
         {"jpeg_quality": (60, 101)},
@@ -145,7 +144,22 @@ def test_bad_settings(settings: dict[str, Any]) -> None:
         CameraPipeline(**settings)
 
 
-def test_a_tensor_gives_a_tensor() -> None:
-    noisy = CameraPipeline().sample(torch.full((2, 3, 24, 40), 0.5), n=3, seed=0)
-    assert noisy.shape == (3, 2, 3, 24, 40)
-    assert not torch.equal(noisy[0, 0], noisy[0, 1])
+def test_unprocessing_has_mosaic_and_nothing_after_the_raw_file(
+    clean: NDArray[np.float32],
+) -> None:
+    camera = CameraPipeline.unprocessing()
+    assert (camera.mosaic, camera.tone_curve) == (1, 1)
+    assert camera.shot_gain == CameraPipeline().shot_gain
+    for noisy in camera.sample(clean, n=4, seed=0):
+        # Of demosaicing alone: none at a distance, and no rings of sharpening.
+        assert autocorrelation(noisy - clean, 1) > 0.2
+        assert autocorrelation(noisy - clean, 4) == pytest.approx(0, abs=0.1)
+
+
+def test_the_tone_curve_takes_noise_from_the_dark(clean: NDArray[np.float32]) -> None:
+    dark = np.full((64, 64, 3), 0.1, dtype=np.float32)
+    gain = replace(PLAIN, shot_gain=(1e-4, 1e-4))
+    curved, plain = (
+        np.std(replace(gain, tone_curve=share).sample(dark, n=8, seed=0) - dark) for share in (1, 0)
+    )
+    assert curved != pytest.approx(plain, rel=0.05)

@@ -1,0 +1,19 @@
+"""Models of camera noise, to train with and to compare generators with.
+
+Each is a `NoiseModel` and is sampled as `danet.NoiseGenerator` is.
+"""
+
+from danet.noise.camera import CameraPipeline
+from danet.noise.cbdnet import CBDNetPipeline
+from danet.noise.correlated import CorrelatedGaussian
+from danet.noise.gaussian import PoissonGaussian, WhiteGaussian
+from danet.noise.model import NoiseModel
+
+__all__ = [
+    "CBDNetPipeline",
+    "CameraPipeline",
+    "CorrelatedGaussian",
+    "NoiseModel",
+    "PoissonGaussian",
+    "WhiteGaussian",
+]

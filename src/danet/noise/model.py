@@ -1,0 +1,142 @@
+"""What all models of noise share: how they are sampled, and checks of their settings."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, TypeAlias, TypeVar, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from danet import images
+from danet.errors import ConfigError
+from danet.sampling import check_draws
+
+__all__ = ["Array", "NoiseModel", "check_range", "check_share"]
+
+Array: TypeAlias = NDArray[np.floating]
+
+_PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], Tensor)
+
+
+class NoiseModel(ABC):
+    """A model that makes noisy versions of a clean picture; it is sampled as a `NoiseGenerator`.
+
+    A subclass says in ``add_noise`` how one version is made.
+    """
+
+    @abstractmethod
+    def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
+        """One noisy version of one picture, for use in data loaders.
+
+        Args:
+            clean: H x W x 3, float32 in [0, 1].  It is left as it is.
+            rng: where every random choice comes from.
+
+        Returns:
+            H x W x 3, float32 in [0, 1].
+        """
+
+    @overload
+    def sample(
+        self, clean: Image.Image, n: int = 50, seed: int | None = None
+    ) -> list[Image.Image]: ...
+
+    @overload
+    def sample(self, clean: NDArray[Any], n: int = 50, seed: int | None = None) -> NDArray[Any]: ...
+
+    @overload
+    def sample(self, clean: Tensor, n: int = 50, seed: int | None = None) -> Tensor: ...
+
+    def sample(
+        self, clean: images.Picture, n: int = 50, seed: int | None = None
+    ) -> list[Image.Image] | NDArray[Any] | Tensor:
+        """Make n noisy versions of a clean picture.
+
+        Args:
+            clean: a PIL image, array or tensor, as `danet.images.to_tensor` takes it.  It is
+                left as it is.
+            n: how many.
+            seed: not negative; the same one gives the same noise, whatever n.  None draws a
+                new one.
+
+        Returns:
+            An array or tensor as the picture with a leading axis n, or a list of n PIL images.
+            Integers are rounded; floats are in [0, 1].
+
+        Raises:
+            ImageError: the picture cannot be taken; the message says why.
+            ConfigError: n is not positive, or the seed is negative.
+        """
+        return images.stack(list(self._draw(clean, n, seed)))
+
+    def stream(self, clean: _PictureT, n: int = 50, seed: int | None = None) -> Iterator[_PictureT]:
+        """Make the pictures of `sample` one by one, so that one at a time needs memory.
+
+        Args:
+            clean: as for `sample`; it is read before the first picture is asked for.
+            n: as for `sample`.
+            seed: as for `sample`.
+
+        Returns:
+            An iterator over n pictures, each of the kind and shape of ``clean``.
+
+        Raises:
+            ImageError: as `sample`, at once.
+            ConfigError: as `sample`, at once.
+        """
+        return cast("Iterator[_PictureT]", self._draw(clean, n, seed))
+
+    def _draw(self, clean: images.Picture, n: int, seed: int | None) -> Iterator[images.Picture]:
+        check_draws(n, seed)
+        tensor, form = images.to_tensor(clean)
+        pictures = tensor.detach().cpu().movedim(1, -1).numpy()
+
+        def version(child: np.random.SeedSequence) -> images.Picture:
+            rng = np.random.default_rng(child)
+            noisy = np.stack([self.add_noise(picture, rng) for picture in pictures])
+            return images.from_tensor(tensor.new_tensor(noisy).movedim(-1, 1), form)
+
+        return (version(child) for child in np.random.SeedSequence(seed).spawn(n))
+
+
+def check_share(name: str, share: float) -> None:
+    """Refuse a share of pictures that is none.
+
+    Raises:
+        ConfigError: it is not from 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{name} is {share}, and must be from 0 to 1")
+
+
+def check_range(
+    name: str,
+    ends: tuple[float, float],
+    least: float = 0.0,
+    most: float = math.inf,
+    *,
+    above: bool = False,
+) -> None:
+    """Refuse a range that does not rise, or is not of finite numbers within [least, most].
+
+    Args:
+        name: of the setting.
+        ends: its lowest and highest value.
+        least: lower bound.
+        most: upper bound.
+        above: the lower bound itself is refused.
+
+    Raises:
+        ConfigError: it is of no use.
+    """
+    low, high = ends
+    inside = least <= low <= high <= most and high < math.inf and not (above and low == least)
+    if not inside:
+        bounds = f"from {'above ' if above else ''}{least:g}"
+        bounds += f" to {most:g}" if most < math.inf else ""
+        raise ConfigError(f"{name} is {low}, {high}, and must rise, {bounds}")
