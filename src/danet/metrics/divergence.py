@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from danet.errors import ConfigError, DanetWarning, ImageError
@@ -141,7 +143,7 @@ def akld(
         True
     """
     score = partial(_akld_each, chosen(preset, AKLD_PRESETS))
-    return _over_pairs(score, clean, noisy, _source(fakes, generator), n, seed)
+    return _over_pairs(score, clean, noisy, _source(noisy, fakes, generator), n, seed)
 
 
 def akld_report(
@@ -158,9 +160,11 @@ def akld_report(
     """AKLD with what makes the number mean something.
 
     The floor is what a perfect model of the noise would score.  Its noise is fitted to the real
-    one: of the same local variance V, and, where divided by its root, of the same power
-    spectrum and channel correlation, by drawing the phases anew (surrogate data, Theiler et
-    al., Physica D 1992).  One draw takes the place of the real noise, n others of the fakes.
+    one: of the same variance around each pixel, within 31 x 31, and, where divided by its
+    root, of the same power spectrum and channel correlation, by drawing the phases anew
+    (surrogate data, Theiler et al., Physica D 1992).  One draw takes the place of the real
+    noise, n others of the fakes.  Gaussian noise of the real shot's own V can score less than
+    the floor: no model knows that V, which is in part the shot's chance.
 
     Args:
         clean: as for `akld`, a data set included.
@@ -191,12 +195,11 @@ def akld_report(
     if noisy is None:
         if second is not None:
             raise ConfigError("second is given with a data set; give it with a single pair")
+        _source(noisy, fakes, generator)
         reports = [
-            akld_report(*pair, fakes, n, seed + index, generator=generator, preset=preset)
-            for index, pair in enumerate(clean)
+            akld_report(x, y, None, n, seed + index, generator=generator, preset=preset)
+            for index, (x, y) in enumerate(_pairs(clean, noisy))
         ]
-        if not reports:
-            raise ImageError("there are no pairs, at least 1 is needed")
         table = np.array([astuple(report)[:-1] for report in reports])
         return AkldReport(*map(float, table.mean(axis=0)))
     measure = partial(akld, preset=preset)
@@ -243,8 +246,9 @@ def kld(
             1, bins empty in either dropped.
 
     Returns:
-        Nats, the mean over pictures of the mean over fakes.  At least 0, but for what the dropped
-        bins do.
+        Nats, the mean over pictures of the mean over fakes.  Where empty bins are dropped it can
+        be below 0, and a generator that makes hardly any noise scores as if it were good:
+        only ``"kousha"`` has no such fault.
 
     Raises:
         ImageError: there are no fakes or no pairs, or the sizes differ.
@@ -266,34 +270,48 @@ def kld(
         True
     """
     score = partial(_kld_each, chosen(preset, KLD_PRESETS), preset)
-    return _over_pairs(score, clean, noisy, _source(fakes, generator), n, seed)
+    return _over_pairs(score, clean, noisy, _source(noisy, fakes, generator), n, seed)
 
 
-def _source(fakes: Any, generator: Any) -> Any:
+def _source(noisy: Any, fakes: Any, generator: Any) -> Any:
+    """The one of the two that is given."""
     if (fakes is None) == (generator is None):
         raise ConfigError("give either fakes or a generator that makes them")
+    if noisy is None and generator is None:
+        raise ConfigError("a data set, which has no noisy, needs a generator, not fakes")
     return generator if fakes is None else fakes
+
+
+def _pairs(clean: Any, noisy: Any) -> Iterator[tuple[Any, Any]]:
+    """The one pair, or those of a data set, at least one."""
+    if noisy is not None:
+        yield clean, noisy
+        return
+    if isinstance(clean, (Image.Image, np.ndarray, Tensor)):
+        raise ConfigError("noisy is missing; without it, clean must be pairs (clean, noisy)")
+    pair = None
+    for pair in clean:
+        yield pair
+    if pair is None:
+        raise ImageError("there are no pairs, at least 1 is needed")
 
 
 def _over_pairs(score: Score, clean: Any, noisy: Any, source: Any, n: int, seed: int) -> float:
     """The mean over pairs of the mean over fakes."""
     means = []
-    for index, (x, y) in enumerate(clean if noisy is None else [(clean, noisy)]):
+    for index, (x, y) in enumerate(_pairs(clean, noisy)):
         scores = list(score(x, y, draw_fakes(source, x, n, seed + index)))
         if not scores:
             raise ImageError("there are no fakes, at least 1 is needed")
         means.append(np.mean(scores))
-    if not means:
-        raise ImageError("there are no pairs, at least 1 is needed")
     return float(np.mean(means))
 
 
 def _akld_each(form: _Akld, clean: Any, noisy: Any, fakes: Iterable[Any]) -> Iterator[float]:
     def variance(image: Any) -> Tensor:
-        pair = take_pair(clean, image)
+        truth, observed = take_pair(clean, image)
         if form.rounding:
-            pair = tuple((picture * 255).round() / 255 for picture in pair)
-        truth, observed = pair
+            truth, observed = ((picture * 255).round() / 255 for picture in (truth, observed))
         noise = observed - truth
         if form.patch is not None:
             noise = _patches(noise, form.patch)
@@ -355,14 +373,21 @@ def _shares(values: Tensor, form: _Kld) -> Tensor:
 def _true_draws(truth: Tensor, observed: Tensor, n: int, seed: int) -> Iterator[Tensor]:
     """Draws of noise fitted to the real one, added to the clean picture."""
     noise = observed - truth
-    check_least(noise, 4, "AKLD")
-    deviation = local_variance(noise).sqrt()
+    deviation = _wide_variance(noise).sqrt()
     spectrum = torch.fft.rfft2(noise / deviation)
     for white in _white(truth[:, :1], n, seed):
         phase = torch.fft.rfft2(white)
         # The same turn for all channels keeps how they hang together.
         turned = spectrum * phase / phase.abs().clamp_min(1e-12)
         yield truth + deviation * torch.fft.irfft2(turned, s=truth.shape[2:])
+
+
+def _wide_variance(noise: Tensor) -> Tensor:
+    """The variance within 31 x 31 pixels, too wide to follow the chance of a single shot."""
+    radius = min(15, *(side - 1 for side in noise.shape[2:]))
+    squares = F.pad(noise.square(), (radius,) * 4, mode="reflect")
+    rows = F.avg_pool2d(squares, (2 * radius + 1, 1), stride=1)
+    return F.avg_pool2d(rows, (1, 2 * radius + 1), stride=1).clamp_min(1e-10)
 
 
 def _gaussian_draws(truth: Tensor, observed: Tensor, n: int, seed: int) -> Iterator[Tensor]:
