@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from danet import metrics
 from danet.errors import ConfigError, DanetError, ImageError
@@ -103,7 +103,7 @@ def test_two_processes_have_the_result_of_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(work, (port, tmp_path), nprocs=2)
+    spawn(work, (port, tmp_path), nprocs=2)
     expected = [score for _, score in cases()]
     for rank in range(2):
         assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(expected, rel=1e-5)

@@ -306,10 +306,10 @@ def test_kld_by_another_implementation(
 ) -> None:
     clean, real, fake = (np.rint(picture.clip(0, 1) * 255) for picture in pair)
     expected = histogram_divergence((real - clean) / scale, (fake - clean) / scale, edges, added)
-    pictures = [picture.astype(np.uint8) for picture in (clean, real, fake)]
-    assert metrics.kld(*pictures[:2], pictures[2:], preset=preset) == pytest.approx(expected)
-    floats = [picture / 255 for picture in (clean, real, fake)]
-    assert metrics.kld(*floats[:2], floats[2:], preset=preset) == pytest.approx(expected)
+    first, second, third = (picture.astype(np.uint8) for picture in (clean, real, fake))
+    assert metrics.kld(first, second, [third], preset=preset) == pytest.approx(expected)
+    first, second, third = (picture / 255 for picture in (clean, real, fake))
+    assert metrics.kld(first, second, [third], preset=preset) == pytest.approx(expected)
     assert expected > 0.01
 
 
@@ -317,8 +317,9 @@ def test_kld_of_floats(pair: tuple[Any, Any, Any]) -> None:
     clean, real, fake = (picture.clip(0, 1) for picture in pair)
     expected = histogram_divergence(real - clean, fake - clean, NARROW, 0)
     assert metrics.kld(clean, real, [fake]) == pytest.approx(expected, rel=1e-3)
-    rounded = [in_8_bits(picture) for picture in pair]
-    assert metrics.kld(clean, real, [fake], preset="neca") == metrics.kld(*rounded[:2], rounded[2:])
+    clean, real, fake = (in_8_bits(picture) for picture in pair)
+    rounded = metrics.kld(clean, real, [fake], preset="neca")
+    assert metrics.kld(*pair[:2], fakes=[pair[2]], preset="neca") == rounded
 
 
 @pytest.mark.parametrize("preset", ["noise_flow", "kousha", "naflow"])

@@ -121,20 +121,21 @@ def test_the_volume_form_is_matlabs(levels: tuple[Any, Any]) -> None:
 
 
 def test_the_presets_are_those_of_scikit_image(levels: tuple[Any, Any]) -> None:
+    reference: Any = skimage.metrics
     settings = {"gaussian_weights": True, "use_sample_covariance": False, "data_range": 255}
     assert metrics.psnr(*levels) == pytest.approx(
-        skimage.metrics.peak_signal_noise_ratio(*levels, data_range=255)
+        reference.peak_signal_noise_ratio(*levels, data_range=255)
     )
     assert metrics.ssim(*levels) == pytest.approx(
-        skimage.metrics.structural_similarity(*levels, channel_axis=-1, **settings)
+        reference.structural_similarity(*levels, channel_axis=-1, **settings)
     )
     # MATLAB's rgb2ycbcr, from its documentation.
     y = [levels_ / 255 @ [65.481, 128.553, 24.966] + 16 for levels_ in levels]
     assert metrics.psnr(*levels, "y") == pytest.approx(
-        skimage.metrics.peak_signal_noise_ratio(*y, data_range=255)
+        reference.peak_signal_noise_ratio(*y, data_range=255)
     )
     assert metrics.ssim(*levels, "y") == pytest.approx(
-        skimage.metrics.structural_similarity(*y, **settings)
+        reference.structural_similarity(*y, **settings)
     )
 
 

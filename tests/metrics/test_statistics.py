@@ -62,7 +62,7 @@ def test_power_spectrum() -> None:
     clean, (white,) = flat(0.02)
     found = metrics.noise_statistics(clean, white)
     level = torch.full((3, 24), 0.0004).double()
-    torch.testing.assert_close(found.power_spectrum[:, 8:], level, rtol=0.25, atol=0)
+    torch.testing.assert_close(found.power_spectrum[:, 8:], level, rtol=0.35, atol=0)
     rows = np.sin(2 * np.pi * np.arange(96) / 8)[:, None, None]
     waves = metrics.noise_statistics(clean, clean + 0.1 * rows * np.ones(clean.shape))
     place = int(waves.power_spectrum[0].argmax())

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import signal
 from torch import Tensor
 
 from danet.errors import ConfigError, DanetError, DanetWarning
@@ -200,6 +199,8 @@ def check_pair(clean: Any, image: Any) -> list[str]:
 
 def _shift(truth: Tensor, judged: Tensor) -> tuple[int, int] | None:
     """By how much the judged picture must move to fit the true one clearly better."""
+    from scipy import signal  # takes longer to import than all the rest
+
     centre = tuple(slice(max(0, side // 2 - 256), side // 2 + 256) for side in truth.shape[1:])
     grey, other = (
         picture.mean(dim=0)[centre].double().cpu().numpy() for picture in (truth, judged)
