@@ -1,8 +1,9 @@
-"""The errors that danet raises, all of one family, and how one reads in one line."""
+"""The errors that danet raises and the warning it gives, and how an error reads in one line."""
 
 __all__ = [
     "ConfigError",
     "DanetError",
+    "DanetWarning",
     "DataError",
     "ImageError",
     "WeightsError",
@@ -28,6 +29,10 @@ class ImageError(DanetError, ValueError):
 
 class WeightsError(DanetError):
     """Weights cannot be found, or do not fit the network."""
+
+
+class DanetWarning(UserWarning):
+    """What was asked for is done, but probably does not mean what it should."""
 
 
 def one_line(message: object) -> str:

@@ -1,0 +1,30 @@
+"""Measures of denoised pictures and of generated noise, for anyone's pictures and models.
+
+Every picture may be a PIL image, a NumPy array or a torch tensor, as ``danet.Denoiser``
+takes it; integers are scaled to [0, 1].  The result for tensors of N pictures is the mean
+over the pictures.  No model of danet is loaded.
+
+``danet.metrics.classes``, imported only when asked for, has the same measures as
+``torchmetrics.Metric`` classes that reduce over processes.
+"""
+
+from danet.metrics.divergence import AKLD_PRESETS, KLD_PRESETS, AkldReport, akld, akld_report, kld
+from danet.metrics.plots import compare_noise
+from danet.metrics.quality import check_pair, psnr, ssim
+from danet.metrics.statistics import NoiseDistances, NoiseStatistics, noise_statistics
+
+__all__ = [
+    "AKLD_PRESETS",
+    "KLD_PRESETS",
+    "AkldReport",
+    "NoiseDistances",
+    "NoiseStatistics",
+    "akld",
+    "akld_report",
+    "check_pair",
+    "compare_noise",
+    "kld",
+    "noise_statistics",
+    "psnr",
+    "ssim",
+]
