@@ -108,7 +108,7 @@ def _nam_crops(scenes: Sequence[SourcePair], seed: int) -> list[SourcePair]:
     # Scenes are whole frames: the last one alone is kept, and its crops follow each other.
     read = lru_cache(maxsize=1)(lambda index: scenes[index].read())
     rng = np.random.default_rng(seed)
-    crops = []
+    crops: list[SourcePair] = []
     for index in sorted(number % len(scenes) for number in range(_NAM_CROPS)):
         name = f"{scenes[index].name}#{len(crops):02d}"
         # As shares of what the frame's size leaves, which is not known before it is read.
@@ -159,7 +159,7 @@ def dnd_images(root: Path) -> list[DndImage]:
     images = []
     info = root / "info.mat"
     with _opened(info) as file:
-        references = file["info/boundingboxes"][()].ravel()
+        references = _keyed(file, "info/boundingboxes", info)[()].ravel()
         for number, reference in enumerate(references, start=1):
             # MATLAB stores the axes in the other order.
             boxes = np.asarray(file[reference][()]).T
@@ -190,7 +190,7 @@ def dnd_crops(image: DndImage) -> Iterator[NDArray[np.float32]]:
         ImageError: the file cannot be read.
     """
     with _opened(image.path) as file:
-        pixels = file["InoisySRGB"]  # its axes are reversed: 3 x W x H
+        pixels = _keyed(file, "InoisySRGB", image.path)  # its axes are reversed: 3 x W x H
         if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.dtype.kind != "f":
             raise DataError(
                 f"{image.path}: InoisySRGB is {pixels.dtype} of shape {pixels.shape[::-1]}, "
@@ -204,6 +204,12 @@ def dnd_crops(image: DndImage) -> Iterator[NDArray[np.float32]]:
                 )
             crop = pixels[:, left - 1 : right, top - 1 : bottom].T
             yield np.ascontiguousarray(crop, dtype=np.float32)
+
+
+def _keyed(file: Any, key: str, path: Path) -> Any:
+    if key not in file:
+        raise DataError(f"{path}: it has no key {key!r}")
+    return file[key]
 
 
 @contextmanager

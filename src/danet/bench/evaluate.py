@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,30 +12,18 @@ from tqdm import tqdm
 
 from danet import __version__, metrics
 from danet.bench.methods import Denoise, Floats
-from danet.bench.report import Report
+from danet.bench.report import Report, Scores
 from danet.data import scaled
 from danet.devices import hardware
 from danet.errors import DataError
 from danet.layouts import SourcePair
 from danet.pretrained import NoiseGenerator
 
-__all__ = ["DIVERGENCES", "STATISTICS", "evaluate", "evaluate_noise", "machine"]
+__all__ = ["evaluate", "evaluate_noise", "machine"]
 
 Facts = Mapping[str, str | int]
 
 _WARM_UP = 64  # pixels each way of what is denoised before the first picture
-
-# What compares a generated picture with the real one: measures of (clean, noisy, generated), each
-# averaged over the generated pictures of a clean one.
-DIVERGENCES: Mapping[str, Callable[[Floats, Floats, Floats], float]] = {
-    "akld": lambda clean, noisy, fake: metrics.akld(clean, noisy, [fake]),
-}
-# What describes the noise of one picture: measures of (clean, noisy), for the real picture and,
-# averaged, for the generated ones.
-STATISTICS: Mapping[str, Callable[[Floats, Floats], float]] = {
-    "mean": lambda clean, noisy: 255 * float(np.mean(noisy - clean)),
-    "std": lambda clean, noisy: 255 * float(np.std(noisy - clean)),
-}
 
 
 def evaluate(
@@ -58,7 +46,7 @@ def evaluate(
         ImageError: a picture cannot be read, is smaller than 11 pixels, or a result is not finite.
         DanetError: scikit-image is not installed.
     """
-    images = {}
+    images: dict[str, Scores] = {}
     # disable=None: no bar where standard error is not a terminal.
     for pair in tqdm(_some(pairs), unit="picture", disable=None):
         clean, observed = pair.read()
@@ -94,32 +82,30 @@ def evaluate_noise(
         facts: as for `evaluate`.
 
     Returns:
-        For ``generated`` each of ``DIVERGENCES``, averaged over the versions, and
-        ``seconds_per_megapixel`` of one version; for ``real`` and ``generated`` each of
-        ``STATISTICS``, in grey levels of 255.  Versions are floats in [0, 1].
+        For ``real`` and ``generated`` the ``noise_mean`` and ``noise_std``, in grey levels of 255;
+        for ``generated`` also ``akld``, as `danet.metrics` has it, and ``seconds_per_megapixel`` of
+        one version.  Those of ``generated`` are means over the versions, which are not rounded.
 
     Raises:
         ConfigError: ``fakes`` is not positive, or the seed is negative.
         DataError: as `evaluate`.
         ImageError: as `evaluate`.
     """
-    images = {}
+    images: dict[str, Scores] = {}
     for number, pair in enumerate(tqdm(_some(pairs), unit="picture", disable=None)):
         clean, noisy = map(scaled, pair.read())
         versions = generator.stream(clean, fakes, seed + number)
-        sums: dict[str, float] = {}
+        scores = []
         seconds = 0.0
         for _ in range(fakes):
             started = time.perf_counter()
             fake = next(versions)
             seconds += time.perf_counter() - started
-            found = {name: f(clean, noisy, fake) for name, f in DIVERGENCES.items()}
-            found |= {name: f(clean, fake) for name, f in STATISTICS.items()}
-            sums = {name: sums.get(name, 0.0) + value for name, value in found.items()}
+            scores.append(_moments(clean, fake) | _divergences(clean, noisy, fake))
+        means = {name: float(np.mean([row[name] for row in scores])) for name in scores[0]}
         images[pair.name] = {
-            "real": {name: f(clean, noisy) for name, f in STATISTICS.items()},
-            "generated": {name: total / fakes for name, total in sums.items()}
-            | _speed(seconds / fakes, clean),
+            "real": _moments(clean, noisy),
+            "generated": means | _speed(seconds / fakes, clean),
         }
     return Report({"pictures": len(images), "versions of each": fakes, **(facts or {})}, images)
 
@@ -142,6 +128,16 @@ def _some(pairs: Sequence[SourcePair]) -> Sequence[SourcePair]:
 
 def _quality(clean: Any, image: Floats) -> dict[str, float]:
     return {"psnr": metrics.psnr(clean, image), "ssim": metrics.ssim(clean, image)}
+
+
+def _moments(clean: Floats, noisy: Floats) -> dict[str, float]:
+    noise = 255 * (noisy - clean)
+    return {"noise_mean": float(noise.mean()), "noise_std": float(noise.std())}
+
+
+def _divergences(clean: Floats, noisy: Floats, fake: Floats) -> dict[str, float]:
+    """What compares one generated picture with the real one; each is a column of the report."""
+    return {"akld": metrics.akld(clean, noisy, [fake])}
 
 
 def _speed(seconds: float, picture: Floats) -> dict[str, float]:

@@ -26,6 +26,8 @@ _SHOWN = {
     "akld": ("AKLD", ".4f"),
     "kld": ("KLD", ".4f"),
     "pgap": ("PGap", ".2f"),
+    "noise_mean": ("noise mean", ".2f"),
+    "noise_std": ("noise std", ".2f"),
     "seconds_per_megapixel": ("s/MP", ".3g"),
 }
 
