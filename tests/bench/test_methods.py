@@ -37,10 +37,10 @@ def test_a_baseline_removes_white_noise(name: str, pair: tuple[Floats, Floats]) 
     before = noisy.copy()
     denoised = baseline(name)(noisy)
     assert denoised.dtype == np.float32 and denoised.shape == noisy.shape
-    assert error(clean, denoised) < 0.6 * error(clean, noisy)
+    assert error(clean, denoised) < 0.7 * error(clean, noisy)
     # Its channels are not exchanged.
     shares = [error(clean[..., c], denoised[..., c]) for c in range(3)]
-    assert max(shares) < 0.7 * error(clean, noisy)
+    assert max(shares) < 0.8 * error(clean, noisy)
     np.testing.assert_array_equal(noisy, before)
 
 

@@ -49,9 +49,10 @@ def baseline(name: str) -> Denoise:
     Johnstone's median of wavelet coefficients ("Ideal spatial adaptation by wavelet shrinkage",
     1994).  It takes the noise as white, which that of photographs is not.
 
-    - ``opencv-nlm``: `cv2.fastNlMeansDenoisingColored`, with a strength of the noise level for
-      luminance and colour, a template of 7 px and a search window of 21 px; it works on 8 bits.
-      "A non-local algorithm for image denoising" (CVPR 2005).
+    - ``opencv-nlm``: `cv2.fastNlMeansDenoisingColored`, with a strength of half the noise level for
+      luminance and colour, which did best against white noise on pictures of Kodak, a template of
+      7 px and a search window of 21 px; it works on 8 bits.  "A non-local algorithm for image
+      denoising" (CVPR 2005).
     - ``bm3d``: CBM3D, `bm3d.bm3d_rgb` with its default profile.  "Color image denoising via sparse
       3D collaborative filtering" (ICIP 2007).  The licence of the package bm3d allows
       non-commercial use alone.
@@ -86,7 +87,7 @@ def baseline(name: str) -> Denoise:
 
 def _nlm(cv2: Any, noisy: Floats, sigma: float) -> NDArray[Any]:
     pixels = np.rint(noisy[..., ::-1].clip(0, 1) * 255).astype(np.uint8)  # OpenCV takes BGR
-    strength = 255 * sigma
+    strength = 255 * sigma / 2
     denoised = cv2.fastNlMeansDenoisingColored(pixels, None, strength, strength, 7, 21)
     scaled: NDArray[Any] = denoised[..., ::-1] / np.float32(255)
     return scaled
