@@ -13,11 +13,13 @@ import danet
 
 OPTIONAL = {
     "accelerate",
+    "bm3d",
     "cv2",
     "h5py",
     "huggingface_hub",
     "matplotlib",
     "pydantic",
+    "pywt",
     "skimage",
     "tensorboard",
     "torchmetrics",

@@ -15,9 +15,9 @@ FLOORS = {
         [
             "errors",
             "backbones networks files devices images sizes filters sampling",
-            "tiling metrics noise data screening layouts container prepare check",
+            "tiling ensemble metrics noise data screening layouts container prepare check",
             "weights pretrained",
-            "train",
+            "train bench",
             "cli __main__ __init__",
         ]
     )

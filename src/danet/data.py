@@ -31,6 +31,7 @@ __all__ = [
     "polyu_pairs",
     "read_pair",
     "read_picture",
+    "scaled",
     "screened_tiles",
 ]
 
@@ -258,8 +259,13 @@ def _resize(picture: Pixels, size: int) -> Pixels:
     return resized.astype(picture.dtype)
 
 
-def _scaled(picture: Pixels) -> NDArray[np.float32]:
-    """A picture in [0, 1]."""
+def scaled(picture: Pixels) -> NDArray[np.float32]:
+    """A picture of integers as floats in [0, 1], divided by the largest of its type.
+
+    Example:
+        >>> float(scaled(np.full((2, 2, 3), 65535, np.uint16)).max())
+        1.0
+    """
     largest = np.float32(np.iinfo(picture.dtype).max)
     scaled: NDArray[np.float32] = picture.astype(np.float32) / largest
     return scaled
@@ -315,7 +321,7 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
         clean, noisy = clean[window], noisy[window]
         if source != self.size:
             clean, noisy = _resize(clean, self.size), _resize(noisy, self.size)
-        x, y = _scaled(clean), _scaled(noisy)
+        x, y = scaled(clean), scaled(noisy)
         factor = np.float32(np.exp(rng.uniform(*np.log(self.strength))))
         if factor != 1:
             # Rounded as the picture was.
@@ -363,7 +369,7 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
         picture = picture[_draw_window(rng, picture, source)]
         if source != self.size:
             picture = _resize(picture, self.size)
-        clean = _scaled(picture) * np.float32(rng.uniform(*self.exposure))
+        clean = scaled(picture) * np.float32(rng.uniform(*self.exposure))
         more = np.float32(rng.uniform(*self.saturation) - 1)
         clean = np.clip(clean + more * (clean - clean.mean(axis=-1, keepdims=True)), 0, 1)
         return _finish(rng, clean, self.add_noise(clean, rng))

@@ -27,6 +27,7 @@ __all__ = [
     "Part",
     "SourcePair",
     "nam_pairs",
+    "read_mat",
     "renoir_pairs",
     "sidd_pairs",
     "source_pairs",
@@ -176,14 +177,16 @@ def nam_pairs(root: Path) -> list[SourcePair]:
 
 
 def _read_nam(path: Path) -> tuple[Pixels, Pixels]:
-    arrays = _read_mat(path, ("img_mean", "img_noisy"))
+    arrays = read_mat(path, ("img_mean", "img_noisy"))
     clean, noisy = (_as_pixels(path, key, array) for key, array in arrays.items())
     check_same_size(clean, noisy, path)
     return clean, noisy
 
 
-def _read_mat(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Arrays of a file of MATLAB, by their keys.
+def read_mat(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Arrays of a file of MATLAB of any version, by their keys, each read as a whole.
+
+    Those of version 7.3 are HDF5 and need h5py.
 
     Raises:
         DataError: a key is missing, or h5py is needed and missing.

@@ -1,4 +1,4 @@
-"""The command line: ``danet denoise``, ``generate``, ``data`` and ``train``."""
+"""The command line: ``danet denoise``, ``generate``, ``data``, ``train`` and the benchmarks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import danet
-from danet.cli import data, pictures
+from danet.cli import bench, data, pictures
 from danet.cli.console import FAILED, complain
 from danet.errors import DanetError, one_line
 
@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         help="name, folder or file of weights to start from, such as photo",
     )
     train.set_defaults(command=_train)
+
+    bench.add_commands(commands)
     return parser
 
 

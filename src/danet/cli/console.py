@@ -1,4 +1,4 @@
-"""What the commands share: numbers from words, and messages."""
+"""What the commands share: options, numbers from words, and messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-__all__ = ["FAILED", "at_least", "complain"]
+__all__ = ["FAILED", "add_network_arguments", "at_least", "complain"]
 
 FAILED = 2
 
@@ -21,6 +21,25 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which network computes, where and how."""
+    parser.add_argument(
+        "--weights",
+        default="photo",
+        help="the name of shipped weights, or a folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, mps ... (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tile",
+        type=at_least(1),
+        default=1024,
+        metavar="PIXELS",
+        help="side of the tiles that large pictures are cut into (default: %(default)s)",
+    )
 
 
 def complain(line: str) -> None:

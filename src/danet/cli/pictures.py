@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet.cli.console import FAILED, at_least, complain
+from danet.cli.console import FAILED, add_network_arguments, at_least, complain
 from danet.errors import ConfigError, DanetError, DataError, one_line
 
 if TYPE_CHECKING:
@@ -66,21 +66,7 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PICTURES",
         help="picture files, or folders of them (without their subfolders)",
     )
-    parser.add_argument(
-        "--weights",
-        default="photo",
-        help="the name of shipped weights, or a folder (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, mps ... (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--tile",
-        type=at_least(1),
-        default=1024,
-        metavar="PIXELS",
-        help="side of the tiles that large pictures are cut into (default: %(default)s)",
-    )
+    add_network_arguments(parser)
 
 
 def _denoise(options: argparse.Namespace) -> int:
