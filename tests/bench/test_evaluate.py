@@ -95,6 +95,10 @@ def test_generated_noise_is_measured() -> None:
         assert scores["real"]["noise_mean"] == pytest.approx(noise.mean(), rel=1e-3)
         generated = scores["generated"]
         assert generated["akld"] == pytest.approx(metrics.akld(clean, noisy, fakes))
+        assert generated["kld"] == pytest.approx(metrics.kld(clean, noisy, fakes, preset="neca"))
+        real = metrics.noise_statistics(clean, noisy)
+        lags = [real.distances(metrics.noise_statistics(clean, f)).autocorrelation for f in fakes]
+        assert generated["autocorrelation_distance"] == pytest.approx(np.mean(lags))
         assert generated["noise_std"] == pytest.approx(np.mean([n.std() for n in made]), rel=1e-4)
         assert generated["seconds_per_megapixel"] > 0
     with pytest.raises(ConfigError, match="n is 0"):

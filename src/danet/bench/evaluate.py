@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,10 @@ def evaluate_noise(
 
     Returns:
         For ``real`` and ``generated`` the ``noise_mean`` and ``noise_std``, in grey levels of 255;
-        for ``generated`` also ``akld``, as `danet.metrics` has it, and ``seconds_per_megapixel`` of
-        one version.  Those of ``generated`` are means over the versions, which are not rounded.
+        for ``generated`` also ``akld``, ``kld`` by the preset ``neca``, the four
+        `danet.metrics.NoiseDistances`, such as ``variance_distance``, and
+        ``seconds_per_megapixel`` of one version.  Those of ``generated`` are means over the
+        versions, which are not rounded but for ``kld``.
 
     Raises:
         ConfigError: ``fakes`` is not positive, or the seed is negative.
@@ -95,13 +98,14 @@ def evaluate_noise(
     for number, pair in enumerate(tqdm(_some(pairs), unit="picture", disable=None)):
         clean, noisy = map(scaled, pair.read())
         versions = generator.stream(clean, fakes, seed + number)
+        real = metrics.noise_statistics(clean, noisy)
         scores = []
         seconds = 0.0
         for _ in range(fakes):
             started = time.perf_counter()
             fake = next(versions)
             seconds += time.perf_counter() - started
-            scores.append(_moments(clean, fake) | _divergences(clean, noisy, fake))
+            scores.append(_moments(clean, fake) | _divergences(clean, noisy, fake, real))
         means = {name: float(np.mean([row[name] for row in scores])) for name in scores[0]}
         images[pair.name] = {
             "real": _moments(clean, noisy),
@@ -135,9 +139,17 @@ def _moments(clean: Floats, noisy: Floats) -> dict[str, float]:
     return {"noise_mean": float(noise.mean()), "noise_std": float(noise.std())}
 
 
-def _divergences(clean: Floats, noisy: Floats, fake: Floats) -> dict[str, float]:
+def _divergences(
+    clean: Floats, noisy: Floats, fake: Floats, real: metrics.NoiseStatistics
+) -> dict[str, float]:
     """What compares one generated picture with the real one; each is a column of the report."""
-    return {"akld": metrics.akld(clean, noisy, [fake])}
+    distances = real.distances(metrics.noise_statistics(clean, fake))
+    return {
+        "akld": metrics.akld(clean, noisy, [fake]),
+        # It rounds both: real noise lies on whole levels of 8 bits, and the versions do not.
+        "kld": metrics.kld(clean, noisy, [fake], preset="neca"),
+        **{f"{name}_distance": value for name, value in asdict(distances).items()},
+    }
 
 
 def _speed(seconds: float, picture: Floats) -> dict[str, float]:

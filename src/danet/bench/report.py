@@ -28,6 +28,10 @@ _SHOWN = {
     "pgap": ("PGap", ".2f"),
     "noise_mean": ("noise mean", ".2f"),
     "noise_std": ("noise std", ".2f"),
+    "variance_distance": ("variance", ".3f"),
+    "channel_correlation_distance": ("channels", ".3f"),
+    "autocorrelation_distance": ("lags", ".3f"),
+    "power_spectrum_distance": ("spectrum", ".2f"),
     "seconds_per_megapixel": ("s/MP", ".3g"),
 }
 
