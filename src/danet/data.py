@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "PairPatches",
     "Pixels",
     "check_same_size",
+    "fingerprint",
     "folder_pairs",
     "picture_files",
     "polyu_clean",
@@ -203,6 +205,22 @@ def check_same_size(clean: Pixels, noisy: Pixels, name: object) -> None:
             f"{name}: the noisy picture has {noisy.shape[1]} x {noisy.shape[0]} pixels, "
             f"its clean one {clean.shape[1]} x {clean.shape[0]}"
         )
+
+
+def fingerprint(pairs: Iterable[tuple[Pixels, Pixels]]) -> str:
+    """A digest of all pixels of pairs, which tells whether others were used.
+
+    Example:
+        >>> clean = np.zeros((8, 8, 3), np.uint8)
+        >>> fingerprint([(clean, clean)]) == fingerprint([(clean, clean + np.uint8(1))])
+        False
+    """
+    digest = hashlib.sha256()
+    for pair in pairs:
+        for picture in pair:
+            digest.update(f"{picture.shape} {picture.dtype}".encode())
+            digest.update(np.ascontiguousarray(picture).data)
+    return digest.hexdigest()
 
 
 def screened_tiles(

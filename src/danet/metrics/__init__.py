@@ -2,13 +2,14 @@
 
 Every picture may be a PIL image, a NumPy array or a torch tensor, as ``danet.Denoiser``
 takes it; integers are scaled to [0, 1].  The result for tensors of N pictures is the mean
-over the pictures.  No model of danet is loaded.
+over the pictures.  No model of danet is loaded, but by `pgap` when it is called, which trains.
 
 ``danet.metrics.classes``, imported only when asked for, has the same measures as
 ``torchmetrics.Metric`` classes that reduce over processes.
 """
 
 from danet.metrics.divergence import AKLD_PRESETS, KLD_PRESETS, AkldReport, akld, akld_report, kld
+from danet.metrics.gap import PGap, TrainDenoiser, TrainedDenoiser, pgap
 from danet.metrics.plots import compare_noise
 from danet.metrics.quality import check_pair, psnr, ssim
 from danet.metrics.statistics import NoiseDistances, NoiseStatistics, noise_statistics
@@ -19,12 +20,16 @@ __all__ = [
     "AkldReport",
     "NoiseDistances",
     "NoiseStatistics",
+    "PGap",
+    "TrainDenoiser",
+    "TrainedDenoiser",
     "akld",
     "akld_report",
     "check_pair",
     "compare_noise",
     "kld",
     "noise_statistics",
+    "pgap",
     "psnr",
     "ssim",
 ]

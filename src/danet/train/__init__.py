@@ -9,6 +9,7 @@ from danet.train.config import (
     TrainConfig,
     ValidationConfig,
 )
+from danet.train.experiment import DenoiserTraining
 from danet.train.loop import train, train_from_file
 from danet.train.reading import make_config, read_config
 from danet.train.recipes import RECIPES
@@ -17,6 +18,7 @@ from danet.train.step import TrainState, train_step
 __all__ = [
     "RECIPES",
     "DataConfig",
+    "DenoiserTraining",
     "FakesConfig",
     "LossConfig",
     "NetworkConfig",

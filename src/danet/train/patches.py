@@ -88,10 +88,7 @@ def _fingerprint(roots: Iterable[_PairsOfPixels]) -> str:
         if isinstance(pairs, PackedPairs):
             digest.update(repr((pairs.settings, pairs.sources)).encode())
             continue
-        for pair in pairs:
-            for picture in pair:
-                digest.update(repr(picture.shape).encode())
-                digest.update(np.ascontiguousarray(picture).data)
+        digest.update(data.fingerprint(pairs).encode())
     return digest.hexdigest()
 
 
