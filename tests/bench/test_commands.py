@@ -19,6 +19,16 @@ from danet.cli import main
 from danet.data import Pixels, scaled
 from danet.pretrained import Denoiser
 
+TINY_TRAINING = {
+    "recipe": "denoiser-l1",
+    "updates": 1,
+    "batch_size": 1,
+    "patch_size": 16,
+    "denoiser": {"width": 2, "depth": 2},
+    "workers": 0,
+    "device": "cpu",
+}
+
 
 def random_blocks(seed: int, shape: Sequence[int] = (2, 3, 16, 12, 3)) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -76,6 +86,20 @@ def test_evaluate_noise(
     content = json.loads(Path("evaluation-noise/folder/report.json").read_text())
     assert content["facts"]["versions of each"] == 2
     assert content["mean"]["generated"]["akld"] > 0
+
+
+def test_pgap(
+    pictures: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("danet.train.experiment.PRESETS", {"quick": TINY_TRAINING})
+    monkeypatch.setattr("danet.train.loop.write_curves", lambda folder: None)  # they are slow
+    arguments = ["--dataset", "folder", pictures, "--weights", tiny_weights, "-n", 1]
+    output, cache = tmp_path / "out", tmp_path / "denoisers"
+    given = [*arguments, "--pgap", pictures, "--pgap-cache", cache, "-o", output]
+    assert run("evaluate-noise", *given) == 0
+    means = json.loads((output / "report.json").read_text())["mean"]["generated"]
+    assert means["pgap_low"] < means["pgap"] < means["pgap_high"]
+    assert len(list(cache.iterdir())) == 6
 
 
 def test_submit(

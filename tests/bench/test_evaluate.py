@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from danet.data import Pixels
 from danet.errors import ConfigError, DataError
 from danet.layouts import SourcePair
 from danet.networks import UNetGenerator
+from danet.noise import WhiteGaussian
 from danet.pretrained import NoiseGenerator
 
 
@@ -103,3 +105,26 @@ def test_generated_noise_is_measured() -> None:
         assert generated["seconds_per_megapixel"] > 0
     with pytest.raises(ConfigError, match="n is 0"):
         evaluate_noise(PAIRS, generator, fakes=0)
+
+
+class DarkensByTheFirstLevel:
+    """A training whose denoiser takes away the first value of noise that it was shown."""
+
+    about: Mapping[str, Any] = {"network": "none"}
+
+    def __call__(self, pairs: Any, test_pairs: Any, seed: int) -> metrics.TrainedDenoiser:
+        clean, noisy = pairs[0]
+        step = int(noisy[0, 0, 0]) - int(clean[0, 0, 0]) + seed
+        return metrics.TrainedDenoiser(lambda picture: np.clip(picture / 255 - step / 255, 0, 1))
+
+
+def test_pgap_is_measured_where_there_are_pairs_to_train_on() -> None:
+    experiment: dict[str, Any] = {"train": DarkensByTheFirstLevel(), "seeds": (0, 1)}
+    generator = WhiteGaussian(0.1)
+    report = evaluate_noise(PAIRS, generator, fakes=1, train_pairs=PAIRS[:1], **experiment)
+    pairs = [pair.read() for pair in PAIRS]
+    expected = metrics.pgap(generator, pairs[:1], pairs, **experiment)
+    means = report.means["generated"]
+    assert means["pgap"] == expected.value != 0
+    assert (means["pgap_low"], means["pgap_high"]) == expected.interval
+    assert '"network": "none"' in str(report.facts["PGap"])

@@ -27,6 +27,12 @@ TINY: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than the rest, and are tested elsewhere."""
+    monkeypatch.setattr("danet.train.loop.write_curves", lambda folder: None)
+
+
 @pytest.fixture
 def pairs(pairs_folder: Path) -> list[tuple[Pixels, Pixels]]:
     return [data.read_pair(pair) for pair in data.folder_pairs(pairs_folder)]

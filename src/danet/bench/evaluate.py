@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +19,6 @@ from danet.data import scaled
 from danet.devices import hardware
 from danet.errors import DataError
 from danet.layouts import SourcePair
-from danet.pretrained import NoiseGenerator
 
 __all__ = ["evaluate", "evaluate_noise", "machine"]
 
@@ -67,32 +67,39 @@ def evaluate(
 
 def evaluate_noise(
     pairs: Sequence[SourcePair],
-    generator: NoiseGenerator,
+    generator: Any,
     *,
     fakes: int = 50,
     seed: int = 0,
     facts: Facts | None = None,
+    train_pairs: Sequence[SourcePair] = (),
+    **experiment: Any,
 ) -> Report:
     """Measure how close generated noise is to the real noise of each picture.
 
     Args:
         pairs: as for `evaluate`.
-        generator: makes noisy versions of the clean pictures.
+        generator: makes noisy versions of the clean pictures: a `danet.NoiseGenerator`, or
+            a model of `danet.noise`.
         fakes: how many of each; 50 in the paper.
         seed: fixes the noise; picture i is drawn by seed + i.
         facts: as for `evaluate`.
+        train_pairs: real pairs of other scenes, to measure PGap with as well, which trains.
+        **experiment: what else `danet.metrics.pgap` takes, such as ``cache``.
 
     Returns:
         For ``real`` and ``generated`` the ``noise_mean`` and ``noise_std``, in grey levels of 255;
         for ``generated`` also ``akld``, ``kld`` by the preset ``neca``, the four
         `danet.metrics.NoiseDistances`, such as ``variance_distance``, and
         ``seconds_per_megapixel`` of one version.  Those of ``generated`` are means over the
-        versions, which are not rounded but for ``kld``.
+        versions, which are not rounded but for ``kld``.  With ``train_pairs``, also ``pgap`` for
+        the whole, and the ends of its interval, ``pgap_low`` and ``pgap_high``.
 
     Raises:
         ConfigError: ``fakes`` is not positive, or the seed is negative.
         DataError: as `evaluate`.
         ImageError: as `evaluate`.
+        DanetError: as `danet.metrics.pgap`.
     """
     images: dict[str, Scores] = {}
     for number, pair in enumerate(tqdm(_some(pairs), unit="picture", disable=None)):
@@ -111,7 +118,16 @@ def evaluate_noise(
             "real": _moments(clean, noisy),
             "generated": means | _speed(seconds / fakes, clean),
         }
-    return Report({"pictures": len(images), "versions of each": fakes, **(facts or {})}, images)
+    given = {"pictures": len(images), "versions of each": fakes, **(facts or {})}
+    if not train_pairs:
+        return Report(given, images)
+    given_pairs, tests = ([pair.read() for pair in part] for part in (train_pairs, pairs))
+    gap = metrics.pgap(generator, given_pairs, tests, **experiment)
+    whole = {"pgap": gap.value}
+    if gap.interval:
+        whole |= dict(zip(("pgap_low", "pgap_high"), gap.interval, strict=True))
+    given["PGap"] = json.dumps(gap.about["training"], default=str)
+    return Report(given, images, {"generated": whole})
 
 
 def machine(device: torch.device) -> dict[str, str | int]:

@@ -26,6 +26,8 @@ _SHOWN = {
     "akld": ("AKLD", ".4f"),
     "kld": ("KLD", ".4f"),
     "pgap": ("PGap", ".2f"),
+    "pgap_low": ("PGap from", ".2f"),
+    "pgap_high": ("to", ".2f"),
     "noise_mean": ("noise mean", ".2f"),
     "noise_std": ("noise std", ".2f"),
     "variance_distance": ("variance", ".3f"),

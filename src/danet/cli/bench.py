@@ -40,6 +40,19 @@ def add_commands(commands: Any) -> None:
         metavar="COUNT",
         help="noisy versions of each picture (default: %(default)s, as in the paper)",
     )
+    noise.add_argument(
+        "--pgap",
+        type=Path,
+        metavar="PAIRS",
+        help="measure PGap too, by training denoisers on this folder of real pairs of other "
+        "scenes, or on PolyU's train scenes where it is PolyU's",
+    )
+    noise.add_argument(
+        "--pgap-cache",
+        type=Path,
+        metavar="FOLDER",
+        help="keep these denoisers here, for other generators",
+    )
     noise.set_defaults(command=_evaluate_noise)
 
     submit = commands.add_parser("submit", help="denoise a benchmark for its server")
@@ -131,8 +144,23 @@ def _evaluate_noise(options: argparse.Namespace) -> int:
     )
     pairs = benchmark_pairs(options.dataset, options.root, seed=options.seed)
     facts = _facts(options, generator)
-    report = evaluate_noise(pairs, generator, fakes=options.n, seed=options.seed, facts=facts)
+    report = evaluate_noise(
+        pairs,
+        generator,
+        fakes=options.n,
+        seed=options.seed,
+        facts=facts,
+        train_pairs=_train_pairs(options.pgap) if options.pgap else (),
+        cache=options.pgap_cache,
+    )
     return _finish(report, options)
+
+
+def _train_pairs(root: Path) -> Any:
+    from danet.layouts import source_pairs
+
+    polyu = (root / "split.json").is_file()
+    return source_pairs("polyu", root, kind="crops") if polyu else source_pairs("folder", root)
 
 
 def _facts(options: argparse.Namespace, model: Any) -> dict[str, str | int]:
