@@ -29,9 +29,18 @@ def smooth(images: Tensor, taps: Sequence[float]) -> Tensor:
         >>> smooth(torch.ones(1, 3, 8, 8), TAPS_5).mean().item()
         1.0
     """
+    radius = len(taps) // 2
+    padded = F.pad(images, (radius,) * 4, mode="reflect")
+    if not images.requires_grad:
+        # Sums of shifted views, one direction after the other: on a CPU twice as fast as the
+        # convolution, whose backward pass is the faster one.
+        for dim, size in ((2, images.shape[2]), (3, images.shape[3])):
+            total = padded.narrow(dim, 0, size) * taps[0]
+            for shift, tap in enumerate(taps[1:], start=1):
+                total.add_(padded.narrow(dim, shift, size), alpha=tap)
+            padded = total
+        return padded
     channels = images.shape[1]
     row = images.new_tensor(taps)
     kernel = (row[:, None] * row).expand(channels, 1, -1, -1)
-    radius = len(taps) // 2
-    padded = F.pad(images, (radius,) * 4, mode="reflect")
     return F.conv2d(padded, kernel, groups=channels)

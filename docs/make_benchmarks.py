@@ -1,0 +1,155 @@
+"""Measure what docs/benchmarks.md shows, and put the tables into it.
+
+    DANET_DATA=... python docs/make_benchmarks.py runs/benchmarks
+
+What was measured lies in the folder given, with scores of every picture, and is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import danet
+from danet import metrics
+from danet.bench import BASELINES, baseline, benchmark_pairs, evaluate, evaluate_noise, network
+from danet.data import Pixels
+from danet.devices import hardware
+from danet.layouts import SourcePair, source_pairs
+from danet.noise import (
+    CameraPipeline,
+    CBDNetPipeline,
+    CorrelatedGaussian,
+    PoissonGaussian,
+    WhiteGaussian,
+)
+
+PAGE = Path(__file__).with_name("benchmarks.md")
+MIDDLE = 256
+FAKES = 10
+DATASETS = {"nam25": "nam25", "polyu": "PolyU val"}
+Pairs = Sequence[tuple[Pixels, Pixels]]
+GENERATORS: dict[str, Callable[[Pairs], Any]] = {
+    "white Gaussian, fitted": WhiteGaussian.fit,
+    "Poisson-Gaussian, fitted": PoissonGaussian.fit,
+    "correlated Gaussian, fitted": CorrelatedGaussian.fit,
+    "CBDNet's": lambda pairs: CBDNetPipeline(),
+    "unprocessing": lambda pairs: CameraPipeline.unprocessing(),
+    "danet `photo`": lambda pairs: danet.NoiseGenerator("photo"),
+}
+MEASURES = {
+    "akld": ("AKLD", ".3f"),
+    "kld": ("KLD", ".3f"),
+    "variance_distance": ("variance", ".2f"),
+    "channel_correlation_distance": ("channels", ".2f"),
+    "autocorrelation_distance": ("lags", ".3f"),
+    "power_spectrum_distance": ("spectrum", ".1f"),
+}
+
+
+def means(folder: Path, measure: Callable[[], Any]) -> dict[str, dict[str, float]]:
+    """The mean scores that a folder holds, after measuring them where it does not."""
+    if not (folder / "report.json").exists():
+        measure().write(folder)
+    found: dict[str, dict[str, float]] = json.loads((folder / "report.json").read_text())["mean"]
+    return found
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown, numbers to the right."""
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, rule, *rows])
+
+
+def denoisers(root: Path, output: Path) -> str:
+    """PSNR and SSIM of the shipped denoiser and of the baselines, on each data set."""
+    scores: dict[str, list[str]] = {}
+    for dataset in DATASETS:
+        pairs = benchmark_pairs(dataset, root / dataset)
+        methods = {name: baseline(name) for name in BASELINES}
+        methods["danet `photo`"] = network(danet.Denoiser("photo"))
+        for name, row in means(output / dataset, partial(evaluate, pairs, methods)).items():
+            cells = [f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"]
+            seconds = row.get("seconds_per_megapixel")
+            cells.append("" if seconds is None else f"{seconds:.2g}")
+            scores.setdefault(name, []).extend(cells)
+    heads = [f"{name} {score}" for name in DATASETS.values() for score in ("PSNR", "SSIM", "s/MP")]
+    return table(["denoiser", *heads], [[name, *cells] for name, cells in scores.items()])
+
+
+def generators(root: Path, output: Path, only: Sequence[str]) -> str:
+    """What tells the noise of each generator from the real noise, on PolyU's val scenes."""
+    middles = [SourcePair(p.name, partial(_middle, p)) for p in benchmark_pairs("polyu", root)]
+    train = source_pairs("polyu", root, part="train", kind="crops")
+    rows = []
+    for name, make in GENERATORS.items():
+        folder = output / re.sub(r"\W+", "-", name)
+        if only and name not in only and not folder.exists():
+            continue
+
+        def measure(make: Callable[[Pairs], Any] = make) -> Any:
+            model = make([pair.read() for pair in train])
+            cache = output / "trainings"
+            return evaluate_noise(middles, model, fakes=FAKES, train_pairs=train, cache=cache)
+
+        row = means(folder, measure)["generated"]
+        gap = f"{row['pgap']:.2f} ({row['pgap_low']:.2f} to {row['pgap_high']:.2f})"
+        rows.append([name, *(format(row[key], form) for key, (_, form) in MEASURES.items()), gap])
+    heads = ["generator", *(head for head, _ in MEASURES.values()), "PGap (95 %)"]
+    return table(heads, rows)
+
+
+def bounds(root: Path, output: Path) -> str:
+    """What an AKLD is to be seen against."""
+    path = output / "bounds.json"
+    if not path.exists():
+        pairs = [_middle(pair) for pair in benchmark_pairs("polyu", root)]
+        report = metrics.akld_report(pairs, generator=lambda clean: clean, n=FAKES)
+        values = [report.floor, report.gaussian, report.no_noise]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    names = ["a perfect model of the noise", "its own local variance, white", "no noise"]
+    values = json.loads(path.read_text())
+    return table(["AKLD of", ""], [[n, f"{v:.3f}"] for n, v in zip(names, values, strict=True)])
+
+
+def _middle(pair: SourcePair) -> tuple[Pixels, Pixels]:
+    clean, noisy = pair.read()
+    top, left = ((side - MIDDLE) // 2 for side in clean.shape[:2])
+    part = slice(top, top + MIDDLE), slice(left, left + MIDDLE)
+    return clean[part], noisy[part]
+
+
+def main() -> None:
+    """Measure, and write the page's tables between their marks."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--data", type=Path, default=os.environ.get("DANET_DATA"))
+    parser.add_argument("--part", choices=["denoisers", "bounds", "generators"], action="append")
+    parser.add_argument("--only", action="append", default=[], help="of the generators")
+    options = parser.parse_args()
+    root, output = Path(options.data), options.output
+    polyu = root / "polyu"
+    parts = {
+        "denoisers": lambda: denoisers(root, output / "denoisers"),
+        "bounds": lambda: bounds(polyu, output),
+        "generators": lambda: generators(polyu, output / "generators", options.only),
+    }
+    for part in options.part or parts:
+        text = parts[part]()
+        print(text)
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {part} -->\n")
+        _, end, after = rest.partition(f"<!-- end of {part} -->")
+        page = f"{before}<!-- {part} -->\n{text}\n{end}{after}"
+        PAGE.write_text(page, encoding="utf-8")
+    print(hardware(danet.Denoiser("photo").device))
+
+
+if __name__ == "__main__":
+    main()
