@@ -12,7 +12,7 @@ from torch import Tensor
 
 from danet.errors import WeightsError, one_line
 from danet.files import atomic_write
-from danet.train.step import TrainState
+from danet.train.state import TrainState
 
 __all__ = ["resume", "save_checkpoint"]
 

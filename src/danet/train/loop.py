@@ -23,7 +23,8 @@ from danet.train.reading import read_config
 from danet.train.record import check_same_run, write_config
 from danet.train.report import Report
 from danet.train.signals import stop_requests
-from danet.train.step import Learner, Pairs, TrainState, train_step
+from danet.train.state import Learner, Pairs, TrainState
+from danet.train.step import train_step
 from danet.train.validate import Validation
 
 __all__ = ["train", "train_from_file"]

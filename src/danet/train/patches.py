@@ -18,7 +18,7 @@ from danet.container import PackedPairs
 from danet.noise import CameraPipeline
 from danet.train.config import DataConfig, TrainConfig, ValidationConfig
 from danet.train.distribution import Team
-from danet.train.step import Pairs
+from danet.train.state import Pairs
 
 __all__ = ["Patches", "Sources", "batches", "validation_pairs"]
 
