@@ -18,9 +18,7 @@ from tests.weights.server import Server
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home of the Hub's client."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import disable_progress_bars
 
-    disable_progress_bars()
     home = tmp_path / "home"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(home / "assets"))

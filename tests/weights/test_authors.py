@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
@@ -132,7 +133,7 @@ def test_a_busy_server_is_asked_again(
     server: Server, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(fetching.time, "sleep", waits.append)
+    monkeypatch.setattr(time, "sleep", waits.append)
     server.failures["DANetPlus.pt"] = Failure(status, times=2, headers={"Retry-After": "7"})
     find("sidd", "denoiser")
     assert waits == [7, 7]
@@ -260,14 +261,18 @@ def test_a_cache_that_cannot_be_written(
 def fetch_generator(arguments: tuple[str, str, dict[str, str]]) -> bool:
     folder, url, blobs = arguments
     os.environ["DANET_WEIGHTS_URL"] = url
-    authors.AUTHORS_FILES = blobs
+    vars(authors)["AUTHORS_FILES"] = blobs
     options = FetchOptions(cache_dir=folder)
     load_network(find("sidd-danet", "generator", options), "generator")
     return True
 
 
 def shared_job(server: Server, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
-    return str(tmp_path / "shared"), os.environ["DANET_WEIGHTS_URL"], dict(authors.AUTHORS_FILES)
+    return (
+        str(tmp_path / "shared"),
+        os.environ["DANET_WEIGHTS_URL"],
+        dict(vars(authors)["AUTHORS_FILES"]),
+    )
 
 
 def test_two_at_once_fetch_once(server: Server, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from danet.weights.catalogue import CATALOGUE, Entry, entry_of, similar_name
 from danet.weights.fetching import FetchOptions
 from danet.weights.folder import kinds_of_file, read_config
 
-__all__ = ["KINDS", "at_hand", "find", "find_if_there", "names", "network_folder"]
+__all__ = ["KINDS", "at_hand", "find", "find_if_there", "names"]
 
 KINDS: tuple[Kind, ...] = ("denoiser", "generator")
 _SHIPPED = Path(__file__).parents[1] / "weights_data"
@@ -47,9 +47,8 @@ def find(name: str | os.PathLike[str], kind: Kind, options: FetchOptions | None 
         ConfigError: a revision is given for what has none.
         DanetError: what was fetched cannot be written.
     """
-    base = _base(name, kind, options or _DEFAULTS)
-    if (found := network_folder(base, kind)) is None:
-        raise WeightsError(f"{base}: holds neither config.json nor {kind}/config.json")
+    if (found := _located(name, kind, options or _DEFAULTS)) is None:
+        raise WeightsError(f"{name}: holds neither config.json nor {kind}/config.json")
     return found
 
 
@@ -63,7 +62,7 @@ def find_if_there(
         ConfigError: as `find`.
         DanetError: as `find`.
     """
-    found = network_folder(_base(name, kind, options or _DEFAULTS), kind)
+    found = _located(name, kind, options or _DEFAULTS)
     if found is None:
         return None
     if found.is_file():
@@ -90,21 +89,21 @@ def at_hand(name: str, options: FetchOptions | None = None) -> list[Kind]:
     ]
 
 
-def network_folder(base: Path, kind: Kind) -> Path | None:
+def _network_folder(base: Path, kind: Kind) -> Path | None:
     """The network's own folder in a folder of one or two; a file is taken as it is."""
     if base.is_file():
         return base
     return next((path for path in (base, base / kind) if (path / "config.json").is_file()), None)
 
 
-def _base(name: str | os.PathLike[str], kind: Kind, options: FetchOptions) -> Path:
-    """The file or the folder that `network_folder` takes."""
+def _located(name: str | os.PathLike[str], kind: Kind, options: FetchOptions) -> Path | None:
+    """The file or the network's own folder; None where the name has no such network."""
     if isinstance(name, str) and (entry := entry_of(name)) is not None:
         return _named(name, entry, kind, options)
     path = Path(name)
     if path.exists():
         _refuse_revision(name, options)
-        return path
+        return _network_folder(path, kind)
     if isinstance(name, str) and hub.is_repository(name):
         try:
             return hub.fetch(name, kind, options)
@@ -120,16 +119,16 @@ def _base(name: str | os.PathLike[str], kind: Kind, options: FetchOptions) -> Pa
     )
 
 
-def _named(name: str, entry: Entry, kind: Kind, options: FetchOptions) -> Path:
+def _named(name: str, entry: Entry, kind: Kind, options: FetchOptions) -> Path | None:
     if entry.shipped:
         _refuse_revision(name, options)
-        return _SHIPPED / name
+        return _SHIPPED / name / kind
     file = entry.files.get(kind)
     repository = hub.mirror_of(name, entry)
     if options.revision is None and not options.force_download:
         folder = authors.converted(file, kind, options) if file else None
         if folder is not None:
-            return folder.parent
+            return folder
     try:
         if repository is not None:
             options = replace(options, revision=options.revision or entry.revision)
@@ -137,7 +136,7 @@ def _named(name: str, entry: Entry, kind: Kind, options: FetchOptions) -> Path:
         if file is None:
             raise WeightsError(f"it has no {kind}")
         _refuse_revision(name, options)
-        return authors.fetch(file, kind, options).parent
+        return authors.fetch(file, kind, options)
     except WeightsError as error:
         bring = "" if file is None else f", or bring {file} along: danet weights import {file}"
         raise WeightsError(

@@ -14,7 +14,6 @@ from danet.weights.sums import SUMS, check_sum, read_sums
 
 __all__ = ["cached", "fetch", "fetch_verified", "is_repository", "mirror_of", "problem", "remove"]
 
-_NETWORK_FILES = ("config.json", "model.safetensors")
 _OFFLINE = "it is not in the cache, and fetching is switched off"
 _ADVICE = {
     401: ": it needs a token",
@@ -45,44 +44,73 @@ def mirror_of(name: str, entry: Entry) -> str | None:
     return f"{organisation}/danet-{name}" if organisation else entry.repository
 
 
-def fetch(repository: str, kind: Kind, options: FetchOptions) -> Path:
+def fetch(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
     """Fetch a network through the Hub's own cache.
 
-    ``HF_ENDPOINT``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` hold.  All files are of one commit.
+    ``HF_ENDPOINT``, ``HF_HOME`` and ``HF_HUB_OFFLINE`` hold.  All files are of one commit.  Where
+    the Hub does not answer, what was fetched before is taken.
 
     Args:
-        repository: ``organisation/repository``; the network lies in it or in its folder
-            ``denoiser`` or ``generator``.
+        repository: ``organisation/repository``; the network lies in its folder ``denoiser`` or
+            ``generator``, or in none.
         kind: which network.
         options: what may be fetched.
 
     Returns:
-        The folder of that commit.
+        The network's own folder; None where the repository has no such network.
 
     Raises:
         WeightsError: it cannot be had.
     """
-    from huggingface_hub import snapshot_download
-
-    wanted = [f"{place}{name}" for place in ("", f"{kind}/") for name in _NETWORK_FILES]
-    try:
-        folder = snapshot_download(
-            repository,
-            revision=options.revision,
-            token=options.token,
-            cache_dir=None if options.cache_dir is None else Path(options.cache_dir),
-            local_files_only=options.local_files_only,
-            force_download=options.force_download,
-            allow_patterns=[*wanted, SUMS],
-            library_name="danet",
-        )
     # The client's errors are those of another package in each major version.
+    try:
+        return _fetched(repository, kind, options)
     except Exception as error:
-        raise WeightsError(f"{repository} on the Hub: {problem(error)}") from error
-    return Path(folder)
+        fallback = None if options.force_download else _local(repository, kind, options)
+        if fallback is None:
+            raise WeightsError(f"{repository} on the Hub: {problem(error)}") from error
+        return fallback
 
 
-def fetch_verified(repository: str, kind: Kind, entry: Entry, options: FetchOptions) -> Path:
+def _fetched(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
+    from huggingface_hub import HfApi, constants, errors
+
+    if options.offline:
+        raise errors.OfflineModeIsEnabled
+    api = HfApi(token=options.token, library_name="danet")
+    # First of all, as this has a time limit and is not tried again and again without a network.
+    timeout = constants.HF_HUB_ETAG_TIMEOUT
+    info = api.model_info(repository, revision=options.revision, timeout=timeout)
+    there = {file.rfilename for file in info.siblings or []}
+    place = next((p for p in (f"{kind}/", "") if f"{p}config.json" in there), None)
+    if place is None:
+        return None
+    folder: Path | None = None
+    for name in (f"{place}config.json", f"{place}model.safetensors", *({SUMS} & there)):
+        path = api.hf_hub_download(
+            repository,
+            name,
+            # The first file says which commit the others are to be of.
+            revision=options.revision if folder is None else folder.name,
+            cache_dir=_cache(options),
+            force_download=options.force_download,
+        )
+        folder = Path(path).parents[name.count("/")]
+    assert folder is not None
+    return folder / place
+
+
+def _local(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
+    """What was fetched before."""
+    model = cached(repository, kind, options)
+    return None if model is None else model.parent
+
+
+def _cache(options: FetchOptions) -> Path | None:
+    return None if options.cache_dir is None else Path(options.cache_dir)
+
+
+def fetch_verified(repository: str, kind: Kind, entry: Entry, options: FetchOptions) -> Path | None:
     """Fetch a network of the catalogue, and compare it with its SHA-256.
 
     That is the entry's, else the one in the repository's own list.
@@ -94,15 +122,16 @@ def fetch_verified(repository: str, kind: Kind, entry: Entry, options: FetchOpti
         WeightsError: as `fetch`; or the file is another one, and is removed.
     """
     folder = fetch(repository, kind, options)
-    path = folder / kind / "model.safetensors"
-    if path.is_file():
-        right = entry.sha256.get(kind) or read_sums(folder).get(f"{kind}/{path.name}")
-        try:
-            check_sum(path, right)
-        except WeightsError:
-            path.resolve().unlink()  # the cache has a link to it
-            path.unlink(missing_ok=True)
-            raise
+    if folder is None:
+        return None
+    path = folder / "model.safetensors"
+    right = entry.sha256.get(kind) or read_sums(folder.parent).get(f"{kind}/{path.name}")
+    try:
+        check_sum(path, right)
+    except WeightsError:
+        path.resolve().unlink()  # the cache has a link to it
+        path.unlink(missing_ok=True)
+        raise
     return folder
 
 
@@ -110,13 +139,15 @@ def cached(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
     """The model file of a network that is in the Hub's cache, if it is."""
     from huggingface_hub import try_to_load_from_cache
 
-    for name in ("model.safetensors", f"{kind}/model.safetensors"):
-        cache_dir = None if options.cache_dir is None else Path(options.cache_dir)
-        found = try_to_load_from_cache(
-            repository, name, cache_dir=cache_dir, revision=options.revision
-        )
-        if isinstance(found, str):
-            return Path(found)
+    for place in (f"{kind}/", ""):
+        found = [
+            try_to_load_from_cache(
+                repository, place + name, cache_dir=_cache(options), revision=options.revision
+            )
+            for name in ("config.json", "model.safetensors")
+        ]
+        if isinstance(found[0], str) and isinstance(found[1], str):
+            return Path(found[1])
     return None
 
 
@@ -124,10 +155,6 @@ def problem(error: Exception) -> str:
     """What an error of the Hub's client says to a user, in one line."""
     from huggingface_hub import errors
 
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        # What has kept it from asking the Hub.
-        cause = error.__cause__
-        return problem(cause) if isinstance(cause, Exception) else _OFFLINE
     known: dict[type[Exception], str] = {
         errors.GatedRepoError: "it is gated: ask its owners for access, and give a token",
         errors.RevisionNotFoundError: "it has no such revision",
@@ -135,6 +162,7 @@ def problem(error: Exception) -> str:
             "there is no such repository, or it is private and needs a token"
         ),
         errors.OfflineModeIsEnabled: _OFFLINE,
+        errors.RemoteEntryNotFoundError: "a file of it is missing",
     }
     for kind, text in known.items():
         if isinstance(error, kind):
