@@ -204,6 +204,18 @@ def test_a_proxy_of_the_environment_is_used(
     assert server.got("DANetPlus.pt") == 1
 
 
+def test_a_folder_may_stand_in_for_the_server(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "DANetPlus.pt").write_bytes(server.files["/model_states/DANetPlus.pt"])
+    monkeypatch.setenv("DANET_WEIGHTS_URL", tmp_path.as_uri())
+    load_network(find("sidd", "denoiser"), "denoiser")
+    assert server.requests == []
+    assert "cannot be reached: " in message(lambda: find("general", "denoiser"))
+    monkeypatch.setenv("DANET_WEIGHTS_URL", "nonsense")
+    assert "unknown url type" in message(lambda: find("general", "denoiser"))
+
+
 def test_another_file_is_refused_and_removed(server: Server, cache: Path) -> None:
     server.files["/model_states/DANetPlus.pt"] = b"<html>Please log in</html>"
     text = message(lambda: find("sidd", "denoiser"))

@@ -71,7 +71,7 @@ def fetch(file: str, kind: Kind, options: FetchOptions) -> Path:
     """
     if options.offline:
         raise WeightsError(f"{file} is not on this machine, and fetching is switched off")
-    source = os.environ.get("DANET_WEIGHTS_URL", AUTHORS_FOLDER).rstrip("/")
+    source = (os.environ.get("DANET_WEIGHTS_URL") or AUTHORS_FOLDER).rstrip("/")
     target = _target(file, options)
     with _locked(target):
         if options.force_download or converted(file, kind, options) is None:

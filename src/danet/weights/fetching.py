@@ -84,6 +84,8 @@ def download(url: str, part: Path) -> None:
             wait = min(_seconds(error.headers.get("Retry-After"), wait), _LONGEST_WAIT)
         except URLError as error:
             problem, final = f"cannot be reached: {one_line(error.reason)}", True
+        except ValueError as error:  # no address at all
+            problem, final = one_line(error), True
         except (HTTPException, OSError) as error:
             problem, final = f"the connection failed: {one_line(error)}", False
         if final or attempt == _TRIES:
