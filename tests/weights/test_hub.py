@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -212,7 +213,7 @@ def test_the_card_is_complete(server: Server) -> None:
     )
     danet.Denoiser(build("denoiser", "unet", 2, 2)).push_to_hub(NAME, facts=facts)
     card = ModelCard(server.repositories[NAME]["README.md"].decode())
-    data = card.data.to_dict()
+    data: dict[str, Any] = card.data.to_dict()  # type: ignore[no-untyped-call]
     assert data["license"] == "apache-2.0"
     assert data["library_name"] == "danet"
     assert data["pipeline_tag"] == "image-to-image"

@@ -181,10 +181,10 @@ def problem(error: Exception) -> str:
 
 def remove(repository: str) -> bool:
     """Remove a repository from the Hub's cache; say whether it was there."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     try:
-        cache = scan_cache_dir()
+        cache = scan_cache_dir(constants.HF_HUB_CACHE)
     except CacheNotFound:
         return False
     found = [repo for repo in cache.repos if repo.repo_id == repository]
