@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from danet.devices import usable_device
@@ -19,7 +22,7 @@ from danet.images import ImageForm, Picture, from_tensor, stack, to_tensor
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.sampling import check_draws
 from danet.tiling import check_tile, run_tiled
-from danet.weights import Kind, find, load_network, save_network
+from danet.weights import CardFacts, FetchOptions, Kind, find, load_network, save_network
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,6 +34,8 @@ _PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], Tensor)
 _CARD = """\
 ---
 library_name: danet
+pipeline_tag: image-to-image
+tags: [image-denoising, noise-generation]
 ---
 
 # danet {kind}
@@ -72,7 +77,8 @@ class _Pretrained:
                 )
             self.network = weights
         else:
-            self.network = load_network(find(weights, self._kind), self._kind)
+            place = usable_device(device)
+            self.network = load_network(find(weights, self._kind), self._kind, device=place)
         if tile is not None:
             check_tile(tile, self.network.size_multiple)
         self.tile = tile
@@ -82,25 +88,40 @@ class _Pretrained:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_folder: str | os.PathLike[str],
+        name: str | os.PathLike[str],
         *,
         device: str | torch.device = "auto",
         tile: int | None = 1024,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
     ) -> Self:
-        """Load weights by name or path.
+        """Load weights by name or path, after fetching them if they are not on this machine.
 
         Args:
-            name_or_folder: a shipped name; a folder of one network, or one with the subfolders
-                ``denoiser`` and ``generator``; or a ``.safetensors`` file or one of the
-                authors' ``.pt`` files.
+            name: one that ``danet weights list`` prints; ``organisation/repository`` on the
+                Hub; a folder of one network, or one with the subfolders ``denoiser`` and
+                ``generator``; or a ``.safetensors`` file or one of the authors' ``.pt`` files.
             device: as for the class.
             tile: as for the class.
+            revision: branch, tag or commit of a repository on the Hub.
+            token: for a private repository; by default the one that ``hf auth login`` has kept.
+            cache_dir: where fetched files are kept; by default in the Hub's own cache.
+            local_files_only: fetch nothing.
+            force_download: fetch again what is there.
 
         Raises:
-            WeightsError: there are no such weights, or they do not fit.
-            ConfigError: the device or the tile is of no use.
+            WeightsError: there are no such weights, they cannot be fetched, or do not fit.
+            ConfigError: the device or the tile is of no use, or a revision is given for what is
+                not on the Hub.
+            DanetError: what was fetched cannot be written.
         """
-        return cls(name_or_folder, device=device, tile=tile)
+        options = FetchOptions(revision, token, cache_dir, local_files_only, force_download)
+        place = usable_device(device)
+        network = load_network(find(name, cls._kind, options), cls._kind, device=place)
+        return cls(network, tile=tile)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None) -> None:
         """Save the network so that `from_pretrained` gives it back bit for bit.
@@ -117,6 +138,55 @@ class _Pretrained:
             kind=self._kind, name=type(self).__name__, width=network.width, depth=network.depth
         )
         save_network(network, folder, default if card is None else card)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        facts: CardFacts | None = None,
+        commit_message: str = "Upload weights",
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        create_pr: bool = False,
+    ) -> str:
+        """Publish the network on the Hub, with a model card, in one commit.
+
+        It lies in a folder of its own, so that a denoiser and a generator share a repository.
+
+        Args:
+            repo_id: ``organisation/repository``, made if need be.
+            facts: what the model card says.  Where it has no picture, one is made: what the
+                network does to a drawing.
+            commit_message: of the commit.
+            private: whether a repository that is made is private; None is the organisation's rule.
+            token: with the right to write; by default the one that ``hf auth login`` has kept.
+            branch: where to commit; by default the main branch.
+            create_pr: propose the commit instead.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            WeightsError: the Hub cannot be reached, or refuses.
+            DanetError: a file cannot be written.
+        """
+        from danet.weights.publish import Target, publish
+
+        with TemporaryDirectory() as scratch:
+            folder = Path(scratch) / self._kind
+            self.save_pretrained(folder)
+            facts = facts or CardFacts()
+            if facts.picture is None:
+                path = Path(scratch) / "picture.png"
+                self.example().save(path)
+                facts = replace(facts, picture=path)
+            target = Target(repo_id, commit_message, private, token, branch, create_pr)
+            return publish({self._kind: folder}, facts, target)
+
+    def example(self) -> Image.Image:
+        """A drawing before and after, side by side, as model cards show it."""
+        raise NotImplementedError  # each class has its own
 
     def to(self, device: str | torch.device) -> Self:
         """Move the network to a device ("auto" as for the class), and return self.
@@ -213,6 +283,13 @@ class Denoiser(_Pretrained):
         pixels, form = to_tensor(image)
         return cast(_PictureT, from_tensor(self._run(pixels, self.network), form))
 
+    def example(self) -> Image.Image:
+        """A drawing with Gaussian noise, and denoised, side by side, as model cards show it."""
+        clean = np.asarray(_drawing()) / 255
+        noise = np.random.default_rng(0).normal(0, 0.05, clean.shape)
+        noisy = Image.fromarray(np.rint((clean + noise).clip(0, 1) * 255).astype(np.uint8))
+        return _side_by_side(noisy, self(noisy))
+
 
 class NoiseGenerator(_Pretrained):
     """Adds noise as a camera does: G(x, z) of the paper, z ~ N(0, 1).
@@ -280,6 +357,10 @@ class NoiseGenerator(_Pretrained):
         """
         return stack(list(self._draw(*to_tensor(clean), n, seed)))
 
+    def example(self) -> Image.Image:
+        """A drawing, and with generated noise, side by side, as model cards show it."""
+        return _side_by_side(_drawing(), *self.sample(_drawing(), n=1, seed=0))
+
     def stream(self, clean: _PictureT, n: int = 50, seed: int | None = None) -> Iterator[_PictureT]:
         """Make the pictures of `sample` one by one, so that one at a time needs memory.
 
@@ -330,6 +411,25 @@ def _latent(clean: Tensor, seeds: list[Any]) -> Tensor:
         source = torch.Generator().manual_seed(int(state[0]))
         maps.append(torch.randn((1, *clean.shape[-2:]), generator=source))
     return torch.stack(maps).to(clean.device)
+
+
+def _drawing(side: int = 192) -> Image.Image:
+    """A clean picture of gradients and shapes, for model cards."""
+    ramp = np.linspace(40, 215, side).astype(np.uint8)
+    pixels = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], ramp[::-1, None]), axis=-1)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    draw = ImageDraw.Draw(picture)
+    for step, colour in enumerate(["white", "firebrick", "seagreen", "navy", "black"]):
+        inset = 16 * (step + 1)
+        draw.ellipse((inset, inset, side - inset, side - inset), fill=colour)
+    return picture
+
+
+def _side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
+    joined = Image.new("RGB", (left.width + right.width, left.height))
+    joined.paste(left, (0, 0))
+    joined.paste(right, (left.width, 0))
+    return joined
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command line: ``danet denoise``, ``generate``, ``data``, ``train`` and the benchmarks."""
+"""The command line: pictures, data sets, training, weights and the benchmarks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import danet
-from danet.cli import bench, data, pictures
+from danet.cli import bench, data, pictures, weights
 from danet.cli.console import FAILED, complain
 from danet.errors import DanetError, one_line
 
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     bench.add_commands(commands)
+    weights.add_commands(commands)
     return parser
 
 

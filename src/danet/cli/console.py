@@ -28,7 +28,8 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         default="photo",
-        help="the name of shipped weights, or a folder (default: %(default)s)",
+        help="a name of `danet weights list`, organisation/repository, or a path "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, mps ... (default: %(default)s)"

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from danet import weights
 from danet.devices import usable_device
-from danet.errors import ConfigError, DanetError, WeightsError
+from danet.errors import ConfigError, DanetError
 from danet.train.checkpoint import resume, save_checkpoint
 from danet.train.config import TrainConfig
 from danet.train.curves import write_curves
@@ -208,27 +208,12 @@ def _load_initial(state: TrainState, name: str) -> None:
         ConfigError: a network has another width or depth.
         WeightsError: there is no such denoiser where one learns, or a file is damaged.
     """
-    denoiser = None if state.denoiser is None else weights.find(name, "denoiser")
-    if state.denoiser is not None and denoiser is not None:
-        _load(state.denoiser, denoiser, "denoiser")
-    if state.generator is not None and (beside := _generator_of(name, denoiser)) is not None:
-        _load(state.generator, beside, "generator")
-
-
-def _generator_of(name: str, denoiser: Path | None) -> Path | None:
-    """Where the generator of a name is; None where the name has none."""
-    try:
-        path = weights.find(name, "generator")
-    except WeightsError:
-        if denoiser is None:
-            raise
-        return None
-    if path != denoiser:
-        return path
-    # One path for both: the folder or the file of a denoiser alone, or a joint file.
-    if path.is_dir() or path.suffix == ".safetensors":
-        return None
-    return path if "G" in torch.load(path, map_location="cpu", weights_only=True) else None
+    if state.denoiser is not None:
+        _load(state.denoiser, weights.find(name, "denoiser"), "denoiser")
+    if state.generator is not None:
+        seek = weights.find if state.denoiser is None else weights.find_if_there
+        if (generator := seek(name, "generator")) is not None:
+            _load(state.generator, generator, "generator")
 
 
 def _load(learner: Learner[Any], path: Path, kind: weights.Kind) -> None:

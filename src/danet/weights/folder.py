@@ -1,4 +1,4 @@
-"""Where weights are, and how they are loaded and saved.
+"""How networks are loaded and saved.
 
 A network's folder holds ``model.safetensors``, ``config.json`` and a model card, ``README.md``.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from danet.backbones import BACKBONES, Backbone
@@ -26,8 +26,9 @@ from danet.networks import (
     Kind,
     build,
 )
+from danet.weights.reading import fill, listed, read_tensors
 
-__all__ = ["Kind", "find", "load_checkpoint", "load_network", "names", "save_network"]
+__all__ = ["kinds_of_file", "load_checkpoint", "load_network", "read_config", "save_network"]
 
 _CLASSES: dict[Kind, Mapping[str, type[Backbone]]] = {
     "denoiser": DENOISERS,
@@ -35,62 +36,33 @@ _CLASSES: dict[Kind, Mapping[str, type[Backbone]]] = {
 }
 # What the authors' joint checkpoints call them; their "D" is not the discriminator.
 _JOINT_KEYS: dict[Kind, str] = {"denoiser": "D", "generator": "G"}
+_INPUT_CHANNELS: dict[Kind, int] = {"denoiser": 3, "generator": 4}
 _FORMAT = 1
 _CONFIG_TYPES = {"format": int, "kind": str, "backbone": str, "width": int, "depth": int}
 _FIRST_WEIGHT = "down_path.0.block.0.weight"
-_SHIPPED = Path(__file__).parent / "weights_data"
-_MOST_LISTED = 10
+_CONFIG_BYTES = 65536  # far more than any has
 
 
-def names() -> list[str]:
-    """The names that `find` knows: those of the weights that ship with the package."""
-    return sorted(entry.name for entry in _SHIPPED.glob("*") if entry.is_dir())
-
-
-def find(name_or_folder: str | os.PathLike[str], kind: Kind) -> Path:
-    """Say where the weights of a name are: every name is looked up here and nowhere else.
-
-    A shipped name comes before a folder of that name; write ``./photo`` for the folder.
-
-    Args:
-        name_or_folder: one of `names`; a folder of one network; a folder with the subfolders
-            ``denoiser`` and ``generator``; or a ``.safetensors`` or ``.pt`` file.
-        kind: which of the two networks.
-
-    Returns:
-        What `load_network` takes: the network's own folder, or the file.
-
-    Raises:
-        WeightsError: there is no such name or path, or the folder holds no weights.
-    """
-    if name_or_folder in names():
-        return _SHIPPED / name_or_folder / kind
-    path = Path(name_or_folder)
-    if path.is_file():
-        return path
-    for folder in (path, path / kind):
-        if (folder / "config.json").is_file():
-            return folder
-    if path.is_dir():
-        raise WeightsError(f"{path}: holds neither config.json nor {kind}/config.json")
-    raise WeightsError(
-        f"there are no weights called {str(name_or_folder)!r}; the known names are: "
-        f"{', '.join(names()) or 'none'}; the path of a folder will do as well"
-    )
-
-
-def load_network(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork | GeneratorNetwork:
+def load_network(
+    path: str | os.PathLike[str],
+    kind: Kind,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+) -> DenoiserNetwork | GeneratorNetwork:
     """Load a network from its folder, or from a file as `load_checkpoint` does.
 
-    Half-precision weights become float32.
+    The file is mapped, and each tensor copied once, to the device and in the type that it shall
+    have there.
 
     Args:
         path: what `find` gave.
         kind: which network it must be.
+        device: where it shall be.
+        dtype: of its floating-point weights; None leaves each as it is in the file.
 
     Returns:
-        The network, of the class that its kind and backbone have, in evaluation mode, in float32,
-        on the CPU.
+        The network, of the class that its kind and backbone have, in evaluation mode.
 
     Raises:
         WeightsError: a file is missing or damaged; the configuration has a key that is
@@ -99,15 +71,22 @@ def load_network(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork | 
     """
     path = Path(path)
     if path.is_file():
-        return load_checkpoint(path, kind)
-    config = _read_config(path / "config.json", kind)
+        return load_checkpoint(path, kind, device=device, dtype=dtype)
+    config = read_config(path / "config.json", kind)
     model = path / "model.safetensors"
     shape = config["backbone"], config["width"], config["depth"]
     network = _empty(kind, *shape, source=path / "config.json")
-    return _filled(network, f"{config['backbone']} {kind}", _read_tensors(model), model)
+    fill(network, f"{config['backbone']} {kind}", read_tensors(model), model, device, dtype)
+    return network.eval()
 
 
-def load_checkpoint(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork | GeneratorNetwork:
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    kind: Kind,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+) -> DenoiserNetwork | GeneratorNetwork:
     """Load a UNet from a single file; width and depth are those of its tensors.
 
     Args:
@@ -115,6 +94,8 @@ def load_checkpoint(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork
             two layouts that the authors released: ``{"D": denoiser, "G": generator}``, or
             the weights alone.
         kind: which network to load.
+        device: as for `load_network`.
+        dtype: likewise.
 
     Returns:
         As `load_network`.
@@ -123,13 +104,12 @@ def load_checkpoint(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork
         WeightsError: as `load_network`.
     """
     path = Path(path)
-    content = _read_tensors(path)
-    if any(isinstance(value, Mapping) for value in content.values()):
-        tensors = content.get(_JOINT_KEYS[kind])
+    content = read_tensors(path)
+    tensors = content
+    if _is_joint(content):
+        tensors = content.get(_JOINT_KEYS[kind])  # type: ignore[assignment]
         if not isinstance(tensors, Mapping):
-            raise WeightsError(f"{path}: holds no {kind}, but: {_listed(content)}")
-    else:
-        tensors = content
+            raise WeightsError(f"{path}: holds no {kind}, but: {listed(content)}")
     first = tensors.get(_FIRST_WEIGHT)
     if not isinstance(first, Tensor) or first.ndim == 0:
         raise WeightsError(
@@ -138,7 +118,29 @@ def load_checkpoint(path: str | os.PathLike[str], kind: Kind) -> DenoiserNetwork
         )
     levels = {str(name).split(".")[1] for name in tensors if str(name).startswith("down_path.")}
     network = _empty(kind, "unet", first.shape[0], len(levels), source=path)
-    return _filled(network, f"unet {kind}", tensors, path)
+    fill(network, f"unet {kind}", tensors, path, device, dtype)
+    return network.eval()
+
+
+def kinds_of_file(path: Path) -> list[Kind]:
+    """Say which networks a file that `load_checkpoint` takes has weights for.
+
+    A file of one UNet tells by the channels that its first layer takes.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    content = read_tensors(path)
+    if _is_joint(content):
+        return [kind for kind, key in _JOINT_KEYS.items() if key in content]
+    first = content.get(_FIRST_WEIGHT)
+    if not isinstance(first, Tensor) or first.ndim < 2:
+        return []
+    return [kind for kind, channels in _INPUT_CHANNELS.items() if first.shape[1] == channels]
+
+
+def _is_joint(content: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, Mapping) for value in content.values())
 
 
 def save_network(
@@ -191,25 +193,25 @@ def save_network(
         temporary.write_text(card.rstrip("\n") + "\n", encoding="utf-8")
 
 
-def _read_tensors(path: Path) -> dict[str, Any]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such file") from error
-    # Both readers raise nearly anything on a damaged file, and torch's over several lines.
-    except Exception as error:
-        raise WeightsError(f"{path}: not a file of weights, or damaged") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: holds a {type(content).__name__} where weights are expected")
-    return content
+def read_config(path: Path, kind: Kind | None = None) -> dict[str, Any]:
+    """Read a ``config.json``.
 
+    Args:
+        path: the file.
+        kind: which network it must be of; None is either.
 
-def _read_config(path: Path, kind: Kind) -> dict[str, Any]:
+    Returns:
+        Its keys: format, kind, backbone, width and depth.
+
+    Raises:
+        WeightsError: it cannot be read, or a key is unknown, missing or of the wrong type or value.
+    """
     try:
+        if path.stat().st_size > _CONFIG_BYTES:
+            raise WeightsError(f"{path}: has more than {_CONFIG_BYTES} bytes")
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    # Brackets can be nested deeper than the parser goes.
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(config, dict):
         raise WeightsError(f"{path}: must hold an object, not {type(config).__name__}")
@@ -217,7 +219,7 @@ def _read_config(path: Path, kind: Kind) -> dict[str, Any]:
     return config
 
 
-def _check_config(config: dict[str, Any], kind: Kind, path: Path) -> None:
+def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None:
     for key in config.keys() - _CONFIG_TYPES.keys():
         raise WeightsError(f"{path}: unknown key {key!r}")
     for key, expected in _CONFIG_TYPES.items():
@@ -225,9 +227,14 @@ def _check_config(config: dict[str, Any], kind: Kind, path: Path) -> None:
             raise WeightsError(f"{path}: the key {key!r} is missing")
         if type(config[key]) is not expected:  # true is an int to isinstance
             raise WeightsError(f"{path}: {key!r} is {config[key]!r}, not an {expected.__name__}")
-    for key, right in {"format": _FORMAT, "kind": kind}.items():
-        if config[key] != right:
-            raise WeightsError(f"{path}: {key!r} is {config[key]!r}, and must be {right!r}")
+    right: dict[str, list[Any]] = {
+        "format": [_FORMAT],
+        "kind": list(_CLASSES) if kind is None else [kind],
+    }
+    for key, values in right.items():
+        if config[key] not in values:
+            wanted = " or ".join(repr(value) for value in values)
+            raise WeightsError(f"{path}: {key!r} is {config[key]!r}, and must be {wanted}")
 
 
 def _empty(
@@ -239,48 +246,3 @@ def _empty(
             return build(kind, backbone, width, depth)
     except ConfigError as error:
         raise WeightsError(f"{source}: {error}") from error
-
-
-def _filled(
-    network: DenoiserNetwork | GeneratorNetwork,
-    description: str,
-    tensors: Mapping[str, Any],
-    source: Path,
-) -> DenoiserNetwork | GeneratorNetwork:
-    """The network with these weights, after every tensor was found to be right."""
-    expected = network.state_dict()
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
-    problems += [f"{name} is not part of it" for name in tensors if name not in expected]
-    for name, right in expected.items():
-        if name in tensors and (problem := _problem(tensors[name], right)):
-            problems.append(f"{name} {problem}")
-    if problems:
-        raise WeightsError(
-            f"{source}: does not fit a {description} of width {network.width} and depth "
-            f"{network.depth}: {_listed(problems)}"
-        )
-    own = {
-        name: value.to(torch.float32 if value.is_floating_point() else torch.int64, copy=True)
-        for name, value in tensors.items()
-    }
-    network.load_state_dict(own, assign=True)
-    return network.eval()
-
-
-def _problem(tensor: object, right: Tensor) -> str:
-    found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-    # Floats of any precision will do; the counters of batch normalisation are integers.
-    if not isinstance(tensor, Tensor) or tensor.is_floating_point() != right.is_floating_point():
-        kind = "floats" if right.is_floating_point() else "integers"
-        return f"is {found}, not a tensor of {kind}"
-    if tensor.shape != right.shape:
-        return f"has the shape {tuple(tensor.shape)}, not {tuple(right.shape)}"
-    if not torch.isfinite(tensor).all():
-        return "holds NaN or infinity"
-    return ""
-
-
-def _listed(entries: Iterable[object]) -> str:
-    words = [str(entry) for entry in entries]
-    more = len(words) - _MOST_LISTED
-    return ", ".join(words[:_MOST_LISTED]) + (f", and {more} more" if more > 0 else "")

@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from danet import weights
 from danet.errors import WeightsError
 from danet.networks import Discriminator, UNetDenoiser, build
-from danet.weights import Kind, find, load_checkpoint, load_network, save_network
+from danet.weights import KINDS, Kind, load_checkpoint, load_network, save_network
 
 Golden = Callable[[str], dict[str, Tensor]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, tiny_weights: Path) -> Path:
-    """A denoiser's folder that a test may change."""
-    return shutil.copytree(tiny_weights / "denoiser", tmp_path / "denoiser")
+# Of all weights of the sample in the folder format-1.
+SAMPLE_SUMS = {"denoiser": -0.3332142290310003, "generator": -0.0907947109953966}
 
 
 def change_config(folder: Path, **changes: Any) -> None:
@@ -121,7 +115,6 @@ def test_missing_extra_and_misshapen_tensors_are_named(folder: Path) -> None:
     del tensors["down_path.1.block.0.bias"]
     tensors["surplus"] = torch.zeros(1)
     tensors["last.weight"] = torch.zeros(3, 2, 1, 1)
-    tensors["last.bias"] = torch.tensor([0, torch.nan, 0])
     tensors["up_path.0.up.bias"] = torch.zeros(16, dtype=torch.int64)
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(WeightsError) as error:
@@ -131,10 +124,53 @@ def test_missing_extra_and_misshapen_tensors_are_named(folder: Path) -> None:
         "down_path.1.block.0.bias is missing",
         "surplus is not part of it",
         "last.weight has the shape (3, 2, 1, 1), not (3, 2, 3, 3)",
-        "last.bias holds NaN or infinity",
         "up_path.0.up.bias is torch.int64",
     ):
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_weights_that_are_not_finite_are_named(
+    folder: Path, value: float, dtype: torch.dtype
+) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["last.bias"] = torch.tensor([0, value, 0], dtype=dtype)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"last\.bias holds NaN or infinity$"):
+        load_network(folder, "denoiser")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_precision_loads_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
+    network = build("denoiser", "dncnn", 2, 3).to(dtype)
+    save_network(network, tmp_path, "")
+    assert_same(load_network(tmp_path, "denoiser", dtype=None), network.state_dict())
+    for wanted in (torch.float16, torch.float64):
+        loaded = load_network(tmp_path, "denoiser", dtype=wanted)
+        assert {value.dtype for value in loaded.parameters()} == {wanted}
+
+
+def test_a_network_does_not_change_with_its_file(folder: Path) -> None:
+    network = load_network(folder, "denoiser")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.write(bytes((folder / "model.safetensors").stat().st_size))
+    assert_same(network, before)
+
+
+def test_the_folder_of_the_first_format_loads() -> None:
+    """Written when the format was 1, and never again: what loads it must stay."""
+    sample = Path(__file__).parent / "format-1"
+    for kind in KINDS:
+        network = load_network(sample / kind, kind)
+        assert (type(network).__name__[:4], network.width, network.depth) == ("UNet", 2, 2)
+        expected = load_file(sample / kind / "model.safetensors")
+        assert_same(network, expected)
+        torch.testing.assert_close(
+            sum(value.double().sum() for value in expected.values()),
+            torch.tensor(SAMPLE_SUMS[kind], dtype=torch.float64),
+        )
 
 
 def test_long_lists_of_problems_are_cut(folder: Path) -> None:
@@ -232,27 +268,3 @@ def test_pickled_code_is_refused(tmp_path: Path) -> None:
     torch.save({"D": print}, tmp_path / "evil.pt")
     with pytest.raises(WeightsError, match="not a file of weights"):
         load_checkpoint(tmp_path / "evil.pt", "denoiser")
-
-
-def test_find_takes_folders_and_files(tiny_weights: Path) -> None:
-    denoiser = tiny_weights / "denoiser"
-    model = denoiser / "model.safetensors"
-    assert find(tiny_weights, "denoiser") == denoiser
-    assert find(str(tiny_weights), "generator") == tiny_weights / "generator"
-    assert find(denoiser, "denoiser") == denoiser
-    assert find(model, "denoiser") == model
-
-
-def test_find_knows_the_shipped_names(
-    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(weights, "_SHIPPED", tiny_weights.parent)
-    name = tiny_weights.name
-    assert name in weights.names()
-    (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert find(name, "denoiser") == tiny_weights / "denoiser"
-    with pytest.raises(WeightsError, match=r"holds neither config\.json nor denoiser/config"):
-        find(f"./{name}", "denoiser")
-    with pytest.raises(WeightsError, match=f"no weights called 'phto'; .* are: .*{name}"):
-        find("phto", "denoiser")

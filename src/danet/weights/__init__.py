@@ -1,0 +1,24 @@
+"""Where weights are, and how they are fetched, checked, loaded, saved and published."""
+
+from danet.networks import Kind
+from danet.weights.cards import CardFacts
+from danet.weights.catalogue import CATALOGUE, Entry
+from danet.weights.fetching import FetchOptions
+from danet.weights.find import KINDS, at_hand, find, find_if_there, names
+from danet.weights.folder import load_checkpoint, load_network, save_network
+
+__all__ = [
+    "CATALOGUE",
+    "KINDS",
+    "CardFacts",
+    "Entry",
+    "FetchOptions",
+    "Kind",
+    "at_hand",
+    "find",
+    "find_if_there",
+    "load_checkpoint",
+    "load_network",
+    "names",
+    "save_network",
+]

@@ -1,0 +1,173 @@
+"""The weights that have a name: what they are, whose they are, and where they are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from danet.networks import Kind
+
+__all__ = ["AUTHORS_FILES", "AUTHORS_FOLDER", "CATALOGUE", "Entry", "entry_of", "similar_name"]
+
+AUTHORS_FOLDER = (
+    "https://raw.githubusercontent.com/zsyOAOA/DANet/"
+    "ea4d714168150e48c66ef0439ea1966342512b0a/model_states"
+)
+"""Where the authors of the paper publish their files: a commit, which cannot change."""
+
+AUTHORS_FILES: Mapping[str, str] = MappingProxyType(
+    {
+        "DANet.pt": "dd85da16110e68c9f35673f97dcdf0b77015254b",
+        "DANetPlus.pt": "d14a8b0d29e3f390a98b4fa63a2f5ad065cb97dd",
+        "GDANet.pt": "c854a8ab2055b9ed5805e36f1597a486418b8e3e",
+        "GDANetPlus_fake025.pt": "2cf0b8313bd7720c0712517f19ce15df23cb5ffc",
+        "GDANetPlus_fake05.pt": "b1f48f4367f7bc557b2a61eda9859fadeb78c730",
+    }
+)
+"""Their files, with the git blob id of each."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the catalogue says of one name.
+
+    Attributes:
+        purpose: what the networks are, and what they are for.
+        data: what they were trained on.
+        licence: the identifier of the licence, or what is known instead.
+        figures: published or measured results: for each data set its metrics, PSNR in dB.
+        shipped: whether they come with the package.
+        files: for each network, the file of the authors that holds it.
+        repository: where they are on the Hub, ``organisation/repository``; None is nowhere.
+        revision: the commit there.
+        sha256: for each network, that of its ``model.safetensors``; where there is none, that of
+            the repository's own list is taken.
+        megabytes: of all the networks in float32, or as they are shipped.
+    """
+
+    purpose: str
+    data: str
+    licence: str
+    figures: Mapping[str, Mapping[str, float]]
+    megabytes: int
+    shipped: bool = False
+    files: Mapping[Kind, str] = field(default_factory=dict)
+    repository: str | None = None
+    revision: str | None = None
+    sha256: Mapping[Kind, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from, in words."""
+        if self.shipped:
+            return "ships with danet"
+        if self.repository is not None:
+            return f"{self.repository} on the Hub"
+        return f"the paper's authors, {' and '.join(dict.fromkeys(self.files.values()))}"
+
+    @property
+    def results(self) -> str:
+        """The figures in words."""
+        return "; ".join(
+            f"{data} {', '.join(f'{metric.upper()} {value:g}' for metric, value in found.items())}"
+            for data, found in self.figures.items()
+        )
+
+
+_NOT_STATED = "not stated by the authors"
+_SIDD = "SIDD-Medium"
+_GENERAL = "SIDD-Medium, RENOIR, PolyU"
+_FLICKR = f"{_GENERAL}; clean pictures of MIR Flickr with generated noise"
+
+# Figures are the paper's own, but those of the shipped weights.
+CATALOGUE: Mapping[str, Entry] = MappingProxyType(
+    {
+        "photo": Entry(
+            purpose="denoiser and noise generator for photographs",
+            data="PolyU, Kodak",
+            licence="LicenseRef-danet-weights, non-commercial use",
+            figures={
+                "PolyU, val crops": {"psnr": 39.00, "ssim": 0.9606, "akld": 0.358},
+                "nam25": {"psnr": 41.55, "ssim": 0.9801},
+            },
+            megabytes=37,
+            shipped=True,
+            sha256={
+                "denoiser": "dafb74681ef3b4d1b946142a560109cc31778119d66e6917e6751b44e42e014b",
+                "generator": "341291811fc39699e74ad724115b521447c180296ec47821f04002d78f99b409",
+            },
+        ),
+        "sidd": Entry(
+            purpose="DANet+ for phone pictures; its generator is DANet's",
+            data=_SIDD,
+            licence=_NOT_STATED,
+            figures={
+                "SIDD val": {"psnr": 39.47, "ssim": 0.918, "pgap": 2.06, "akld": 0.212},
+                "SIDD test": {"psnr": 39.43, "ssim": 0.956},
+            },
+            megabytes=73,
+            files={"denoiser": "DANetPlus.pt", "generator": "DANet.pt"},
+        ),
+        "sidd-danet": Entry(
+            purpose="DANet for phone pictures, both trained jointly",
+            data=_SIDD,
+            licence=_NOT_STATED,
+            figures={
+                "SIDD val": {"psnr": 39.30, "ssim": 0.916, "pgap": 2.06, "akld": 0.212},
+                "SIDD test": {"psnr": 39.25, "ssim": 0.955},
+            },
+            megabytes=73,
+            files={"denoiser": "DANet.pt", "generator": "DANet.pt"},
+        ),
+        "general": Entry(
+            purpose="GDANet for pictures of any camera, both trained jointly",
+            data=_GENERAL,
+            licence=_NOT_STATED,
+            figures={
+                "DND": {"psnr": 39.47, "ssim": 0.9548},
+                "Nam": {"psnr": 39.91, "ssim": 0.9693},
+            },
+            megabytes=73,
+            files={"denoiser": "GDANet.pt", "generator": "GDANet.pt"},
+        ),
+        "general-plus-dnd": Entry(
+            purpose="GDANet+ with fake ratio 0.5, as for DND; its generator is GDANet's",
+            data=_FLICKR,
+            licence=_NOT_STATED,
+            figures={"DND": {"psnr": 39.58, "ssim": 0.9545}},
+            megabytes=73,
+            files={"denoiser": "GDANetPlus_fake05.pt", "generator": "GDANet.pt"},
+        ),
+        "general-plus-nam": Entry(
+            purpose="GDANet+ with fake ratio 0.25, as for Nam; its generator is GDANet's",
+            data=_FLICKR,
+            licence=_NOT_STATED,
+            figures={"Nam": {"psnr": 39.79, "ssim": 0.9689}},
+            megabytes=73,
+            files={"denoiser": "GDANetPlus_fake025.pt", "generator": "GDANet.pt"},
+        ),
+    }
+)
+"""The one table of names."""
+
+
+def entry_of(name: object) -> Entry | None:
+    """The entry of a name; None where there is none.
+
+    Example:
+        >>> entry_of("other") is None
+        True
+    """
+    return CATALOGUE.get(name) if isinstance(name, str) else None
+
+
+def similar_name(name: str) -> str | None:
+    """The name that was probably meant.
+
+    Example:
+        >>> similar_name("phto")
+        'photo'
+    """
+    return next(iter(difflib.get_close_matches(name, CATALOGUE, n=1)), None)

@@ -1,0 +1,88 @@
+"""Where weights are found."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from danet.errors import WeightsError
+from danet.networks import build
+from danet.weights import CATALOGUE, KINDS, Kind, at_hand, find, find_if_there, names, save_network
+from danet.weights.catalogue import AUTHORS_FILES, AUTHORS_FOLDER
+from danet.weights.sums import sha256_of
+
+
+def test_the_catalogue_is_whole() -> None:
+    assert names() == sorted(CATALOGUE)
+    assert {"photo", "sidd", "sidd-danet", "general", "general-plus-dnd"} < set(names())
+    for name, entry in CATALOGUE.items():
+        for text in (entry.purpose, entry.data, entry.licence, entry.source, entry.results):
+            assert text
+            assert "\n" not in text
+        assert set(entry.files or entry.sha256) == set(KINDS), name
+        assert set(entry.files.values()) <= set(AUTHORS_FILES)
+    assert re.search(r"/[0-9a-f]{40}/", AUTHORS_FOLDER)
+    assert all(re.fullmatch(r"[0-9a-f]{40}", blob) for blob in AUTHORS_FILES.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shipped_weights_are_those_of_the_catalogue(kind: Kind) -> None:
+    folder = find("photo", kind)
+    assert sha256_of(folder / "model.safetensors") == CATALOGUE["photo"].sha256[kind]
+    assert at_hand("photo") == list(KINDS)
+
+
+def test_folders_and_files(tiny_weights: Path) -> None:
+    denoiser = tiny_weights / "denoiser"
+    model = denoiser / "model.safetensors"
+    assert find(tiny_weights, "denoiser") == denoiser
+    assert find(str(tiny_weights), "generator") == tiny_weights / "generator"
+    assert find(denoiser, "denoiser") == denoiser
+    assert find(model, "denoiser") == model
+
+
+def test_a_name_comes_before_a_folder(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_weights, "photo")
+    assert find("photo", "denoiser") == find("photo", "generator").parent / "denoiser"
+    assert find("photo", "denoiser").is_relative_to(Path(__file__).parents[2] / "src")
+    assert find("./photo", "denoiser") == Path("photo/denoiser")
+    Path("empty").mkdir()
+    with pytest.raises(WeightsError, match=r"empty: holds neither config\.json nor denoiser/conf"):
+        find("empty", "denoiser")
+
+
+@pytest.mark.parametrize("name", ["phto", "./none", "a/b/c", "a/none.pt", "a/b.safetensors"])
+def test_an_unknown_name_is_an_error(name: str) -> None:
+    with pytest.raises(WeightsError, match=f"no weights called '{name}'; .* are: .*photo") as error:
+        find(name, "denoiser")
+    assert ("did you mean 'photo'?" in str(error.value)) == (name == "phto")
+
+
+def test_a_path_is_never_a_repository() -> None:
+    with pytest.raises(WeightsError, match="no weights called 'my-org/weights'"):
+        find(Path("my-org/weights"), "denoiser")
+
+
+def test_a_network_that_is_not_there_is_none(
+    tiny_weights: Path, golden_folder: Path, tmp_path: Path
+) -> None:
+    for kind, other in (("denoiser", "generator"), ("generator", "denoiser")):
+        for path in (tiny_weights / kind, tiny_weights / kind / "model.safetensors"):
+            assert find_if_there(path, kind) == path  # type: ignore[arg-type]
+            assert find_if_there(path, other) is None  # type: ignore[arg-type]
+    joint, alone = (golden_folder / f"{name}_checkpoint.pt" for name in ("joint", "denoiser"))
+    assert find_if_there(joint, "generator") == joint
+    assert find_if_there(alone, "generator") is None
+    save_network(build("denoiser", "dncnn", 2, 3), tmp_path / "denoiser", "")
+    assert find_if_there(tmp_path, "generator") is None
+    with pytest.raises(WeightsError, match="no weights called"):
+        find_if_there("./none", "generator")
+    (tmp_path / "broken.pt").write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="not a file of weights"):
+        find_if_there(tmp_path / "broken.pt", "generator")
