@@ -60,8 +60,8 @@ def test_arithmetic_is_exact(size: Size, tile: int, halo: int, multiple: int, ba
     assert torch.equal(picture, kept)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 200), (101, 97), (640, 33)])
-@pytest.mark.parametrize("limit", [1, 900, 4000, 1e9])
+@pytest.mark.parametrize("size", [(1, 1), (5, 60), (29, 31), (160, 9)])
+@pytest.mark.parametrize("limit", [1, 300, 1500, 1e9])
 @pytest.mark.parametrize(("halo", "multiple"), [(0, 1), (3, 1), (0, 8), (8, 8), (24, 8)])
 def test_windows_are_of_one_shape_within_the_limit_and_padded_as_the_whole(
     size: Size, limit: float, halo: int, multiple: int
@@ -107,11 +107,11 @@ def positive(name: str, depth: int) -> Backbone:
     return network
 
 
-def error(network: Backbone, halo: int, size: Size) -> float:
+def error(network: Backbone, halo: int, size: Size, tile: int = 1) -> float:
     """The largest relative difference between tiles and the whole, in float64."""
     multiple = network.size_multiple
     picture = torch.rand(1, 3, *size, dtype=torch.float64)
-    window = window_of(size, multiple, halo=halo, multiple=multiple)
+    window = window_of(size, tile, halo=halo, multiple=multiple)
     with torch.no_grad():
         parts = tiled(picture, network, window, halo, multiple)
         whole = crop(network(pad_to_multiple(picture, multiple)[0]), size)
@@ -129,12 +129,12 @@ def test_halo_is_the_smallest_that_works(name: str, depth: int) -> None:
     assert working == [network.halo, network.halo + multiple]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (13, 211), (101, 64), (97, 89)])
+@pytest.mark.parametrize("size", [(1, 1), (13, 211), (101, 64), (97, 83)])
 @pytest.mark.parametrize(("name", "depth"), LOCAL)
 def test_network_gives_the_whole_picture(name: str, depth: int, size: Size) -> None:
     network = positive(name, depth)
     assert network.halo is not None
-    assert error(network, network.halo, size) < 1e-13
+    assert error(network, network.halo, size, tile=32) < 1e-13
 
 
 @pytest.mark.parametrize("name", ["ridnet", "nafnet"])
