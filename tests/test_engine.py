@@ -79,7 +79,7 @@ def test_small_pictures_are_drawn_many_at_once_and_large_ones_alone() -> None:
     assert [shape[0] for shape in shapes] == [20, 20, 10]
 
 
-PICTURES = {
+PICTURES: dict[str, tuple[Any, tuple[int, ...]]] = {
     "L": (np.uint8, ()),
     "LA": (np.uint8, (2,)),
     "RGB": (np.uint8, (3,)),

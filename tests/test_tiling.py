@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,8 @@ def tiled(
         return picture[..., tile.window[0], tile.window[1]]
 
     def write(tile: Tile, output: Tensor) -> None:
-        result[(..., *tile.core)] = output[(..., *tile.inner)]
+        rows, columns = tile.inner
+        result[..., tile.core[0], tile.core[1]] = output[..., rows, columns]
         written[tile.core] += 1
 
     size = (picture.shape[-2], picture.shape[-1])
@@ -144,9 +146,9 @@ def test_networks_that_see_everything_have_no_halo(name: str) -> None:
 
 def test_an_error_of_any_step_is_raised() -> None:
     tiles = cut((40, 40), (16, 16), halo=0, multiple=1)
-    steps = [lambda x: torch.rand(1, 1, 16, 16), lambda x: x, lambda *_: None]
+    steps: list[Any] = [lambda x: torch.rand(1, 1, 16, 16), lambda x: x, lambda *_: None]
 
-    def fail(*_: object) -> Tensor:
+    def fail(*_: object) -> None:
         raise ValueError("as it must")
 
     for number in range(3):

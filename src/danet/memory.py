@@ -138,10 +138,10 @@ def bytes_per_pixel(network: DenoiserNetwork | GeneratorNetwork) -> float:
 
 def _measure(network: DenoiserNetwork | GeneratorNetwork) -> float:
     side = max(_LEAST_SIDE, 2 * network.size_multiple)
-    training = network.training
+    training, living = network.training, _Living()
     network.eval()
     try:
-        with torch.no_grad(), _Living() as living:
+        with torch.no_grad(), living:
             weight = next(network.parameters())
             network.residual(weight.new_zeros(1, network.in_channels, side, side))
     finally:
@@ -153,7 +153,7 @@ class _Living(TorchDispatchMode):
     """Counts the bytes of the tensors that exist at once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._sizes: dict[StorageWeakRef, int] = {}
 
