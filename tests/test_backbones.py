@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from danet.backbones import BACKBONES, RED, Backbone, DnCNN, NAFNet, RIDNet, UNet
 from danet.errors import ConfigError
-from danet.tiling import run_tiled
 
 LOCAL = [("unet", depth) for depth in (1, 2, 3, 4, 5)]
 LOCAL += [("dncnn", depth) for depth in (2, 5, 17)]
@@ -115,21 +114,3 @@ def test_attention_sees_the_whole_picture(name: str, depth: int) -> None:
     (gradient,) = torch.autograd.grad(network(picture)[0, 0, 0, 0], picture)
     assert network.receptive_radius is None
     assert (gradient[..., 80:] != 0).any()
-
-
-def tiling_error(network: Backbone, halo: int) -> float:
-    picture = torch.rand(1, 3, 13, 61, dtype=torch.float64)
-    with torch.no_grad():
-        tiled: Tensor = run_tiled(picture, network, tile=7, halo=halo, multiple=1)
-        return float((tiled - network(picture)).abs().max())
-
-
-@pytest.mark.parametrize(("name", "depth"), [("dncnn", 2), ("dncnn", 5), ("red", 2), ("red", 6)])
-def test_tiles_give_the_whole_picture_with_the_radius_and_not_with_less(
-    name: str, depth: int
-) -> None:
-    network = BACKBONES[name](3, 3, 4, depth).double().eval()
-    radius = network.receptive_radius
-    assert radius is not None
-    assert tiling_error(network, radius) < 1e-12
-    assert tiling_error(network, radius - 1) > 1e-12

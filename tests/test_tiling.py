@@ -1,82 +1,163 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from danet.backbones import BACKBONES, Backbone
 from danet.errors import ConfigError
-from danet.networks import UNetDenoiser
 from danet.sizes import crop, pad_to_multiple
-from danet.tiling import run_tiled
+from danet.tiling import (
+    Tile,
+    check_tile,
+    choose_window,
+    cut,
+    run_tiled,
+    smallest_window,
+    window_of,
+)
+
+Size = tuple[int, int]
+LOCAL = [("unet", depth) for depth in (1, 2, 3, 4)]
+LOCAL += [("dncnn", 2), ("dncnn", 5), ("red", 2), ("red", 6)]
+
+
+def tiled(
+    picture: Tensor,
+    function: Callable[[Tensor], Tensor],
+    window: Size,
+    halo: int,
+    multiple: int,
+    batch: int = 1,
+) -> Tensor:
+    """The picture treated in tiles."""
+    result = torch.full_like(picture, torch.nan)
+    written = torch.zeros(picture.shape[-2:])
+
+    def read(tile: Tile) -> Tensor:
+        return picture[..., tile.window[0], tile.window[1]]
+
+    def write(tile: Tile, output: Tensor) -> None:
+        rows, columns = tile.inner
+        result[..., tile.core[0], tile.core[1]] = output[..., rows, columns]
+        written[tile.core] += 1
+
+    size = (picture.shape[-2], picture.shape[-1])
+    tiles = cut(size, window, halo=halo, multiple=multiple)
+    run_tiled(tiles, read, function, write, multiple=multiple, batch=batch)
+    assert bool((written == 1).all())
+    return result
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (16, 16), (33, 48), (53, 31), (64, 17)])
-@pytest.mark.parametrize(("tile", "halo", "multiple"), [(16, 0, 16), (31, 3, 8), (7, 20, 1)])
-@pytest.mark.parametrize("function", [lambda x: 2 * x, lambda x: x + 1])
-def test_arithmetic_is_exact(
-    size: tuple[int, int],
-    tile: int,
-    halo: int,
-    multiple: int,
-    function: Callable[[Tensor], Tensor],
-) -> None:
+@pytest.mark.parametrize(("tile", "halo", "multiple"), [(16, 0, 16), (31, 8, 8), (7, 20, 1)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_arithmetic_is_exact(size: Size, tile: int, halo: int, multiple: int, batch: int) -> None:
     picture = torch.rand(2, 3, *size)
     kept = picture.clone()
-    result = run_tiled(picture, function, tile=tile, halo=halo, multiple=multiple)
-    assert torch.equal(result, function(kept))
+    window = window_of(size, tile, halo=halo, multiple=multiple)
+    result = tiled(picture, lambda x: 2 * x, window, halo, multiple, batch)
+    assert torch.equal(result, 2 * kept)
     assert torch.equal(picture, kept)
 
 
-def network_error(depth: int, size: tuple[int, int], halo: int | None = None) -> float:
-    """The largest difference between tiles and the whole, for a network in float64."""
-    torch.manual_seed(0)
-    network = UNetDenoiser(width=2, depth=depth).double()
-    picture = torch.rand(1, 3, *size, dtype=torch.float64)
+@pytest.mark.parametrize("size", [(1, 1), (5, 60), (29, 31), (160, 9)])
+@pytest.mark.parametrize("limit", [1, 300, 1500, 1e9])
+@pytest.mark.parametrize(("halo", "multiple"), [(0, 1), (3, 1), (0, 8), (8, 8), (24, 8)])
+def test_windows_are_of_one_shape_within_the_limit_and_padded_as_the_whole(
+    size: Size, limit: float, halo: int, multiple: int
+) -> None:
+    window = choose_window(size, halo=halo, multiple=multiple, limit=limit)
+    least = smallest_window(size, halo=halo, multiple=multiple)
+    assert window[0] * window[1] <= max(limit, least[0] * least[1])
+    picture = torch.rand(1, 1, *size)
+    whole, _ = pad_to_multiple(picture, multiple)
+    for tile in cut(size, window, halo=halo, multiple=multiple):
+        rows, columns = tile.window
+        padded, _ = pad_to_multiple(picture[..., rows, columns], multiple)
+        assert padded.shape[-2:] == window
+        assert rows.start % multiple == columns.start % multiple == 0
+        expected = whole[..., rows.start :, columns.start :][..., : window[0], : window[1]]
+        assert torch.equal(padded, expected)
+        for core, part, length in zip(tile.core, tile.window, size, strict=True):
+            assert core.start - part.start >= halo or part.start == 0
+            assert part.stop - core.stop >= halo or part.stop == length
+
+
+@pytest.mark.parametrize("size", [(120, 200), (320, 50), (50, 320), (128, 128)])
+@pytest.mark.parametrize("limit", [2500, 6000, 15_000])
+def test_no_other_window_costs_less(size: Size, limit: int) -> None:
+    halo, multiple = 16, 8
+
+    def cost(window: Size) -> int:
+        return len(cut(size, window, halo=halo, multiple=multiple)) * window[0] * window[1]
+
+    least = smallest_window(size, halo=halo, multiple=multiple)
+    sides = [range(low, length + 8, 8) for low, length in zip(least, size, strict=True)]
+    costs = [
+        cost((row, column)) for row in sides[0] for column in sides[1] if row * column <= limit
+    ]
+    assert cost(choose_window(size, halo=halo, multiple=multiple, limit=limit)) == min(costs)
+
+
+def positive(name: str, depth: int) -> Backbone:
+    """A network in which nothing cancels and every unit is at work."""
+    network = BACKBONES[name](3, 3, 1, depth).double().eval()
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 0.1)
+    return network
+
+
+def error(network: Backbone, halo: int, size: Size, tile: int = 1) -> float:
+    """The largest relative difference between tiles and the whole, in float64."""
     multiple = network.size_multiple
-    halo = network.receptive_radius if halo is None else halo
+    picture = torch.rand(1, 3, *size, dtype=torch.float64)
+    window = window_of(size, tile, halo=halo, multiple=multiple)
     with torch.no_grad():
-        tiled = run_tiled(picture, network, tile=3 * multiple, halo=halo, multiple=multiple)
-        padded, _ = pad_to_multiple(picture, multiple)
-        return float((tiled - crop(network(padded), size)).abs().max())
+        parts = tiled(picture, network, window, halo, multiple)
+        whole = crop(network(pad_to_multiple(picture, multiple)[0]), size)
+    return float(((parts - whole) / whole).abs().max())
 
 
-@pytest.mark.parametrize("size", [(1, 1), (13, 211), (101, 64), (97, 89)])
-@pytest.mark.parametrize("depth", [1, 3, 4])
-def test_network_gives_the_whole_picture(depth: int, size: tuple[int, int]) -> None:
-    assert network_error(depth, size) < 1e-12
+@pytest.mark.parametrize(("name", "depth"), [*LOCAL, ("unet", 5)])
+def test_halo_is_the_smallest_that_works(name: str, depth: int) -> None:
+    network = positive(name, depth)
+    assert network.halo is not None
+    multiple = network.size_multiple
+    size = (multiple + 1, 2 * network.halo + 3 * multiple - 1)
+    halos = range(0, network.halo + multiple + 1, multiple)
+    working = [halo for halo in halos if error(network, halo, size) < 1e-13]
+    assert working == [network.halo, network.halo + multiple]
 
 
-def test_network_of_the_paper_gives_the_whole_picture() -> None:
-    assert network_error(5, (17, 331)) < 1e-12
+@pytest.mark.parametrize("size", [(1, 1), (13, 211), (101, 64), (97, 83)])
+@pytest.mark.parametrize(("name", "depth"), LOCAL)
+def test_network_gives_the_whole_picture(name: str, depth: int, size: Size) -> None:
+    network = positive(name, depth)
+    assert network.halo is not None
+    assert error(network, network.halo, size, tile=32) < 1e-13
 
 
-@pytest.mark.parametrize(("depth", "halo"), [(1, 2), (3, 20), (4, 48)])
-def test_smaller_halo_is_not_enough(depth: int, halo: int) -> None:
-    assert network_error(depth, (97, 211), halo) > 1e-12
+@pytest.mark.parametrize("name", ["ridnet", "nafnet"])
+def test_networks_that_see_everything_have_no_halo(name: str) -> None:
+    assert BACKBONES[name](3, 3, 4, 2).halo is None
 
 
-def test_channels_may_change_and_batch_is_kept() -> None:
-    picture = torch.rand(3, 4, 20, 30)
-    result = run_tiled(picture, lambda x: x[:, :3] + x[:, 3:], tile=8, halo=2, multiple=4)
-    assert torch.equal(result, picture[:, :3] + picture[:, 3:])
+def test_an_error_of_any_step_is_raised() -> None:
+    tiles = cut((40, 40), (16, 16), halo=0, multiple=1)
+    steps: list[Any] = [lambda x: torch.rand(1, 1, 16, 16), lambda x: x, lambda *_: None]
+
+    def fail(*_: object) -> None:
+        raise ValueError("as it must")
+
+    for number in range(3):
+        failing = [*steps[:number], fail, *steps[number + 1 :]]
+        with pytest.raises(ValueError, match="as it must"):
+            run_tiled(tiles, *failing, multiple=1)
 
 
-def test_progress_counts_the_tiles() -> None:
-    calls: list[tuple[int, int]] = []
-    run_tiled(
-        torch.rand(1, 3, 20, 9),
-        lambda x: x,
-        tile=8,
-        halo=2,
-        multiple=4,
-        progress=lambda done, total: calls.append((done, total)),
-    )
-    assert calls == [(done, 6) for done in range(1, 7)]
-
-
-@pytest.mark.parametrize(
-    ("tile", "halo", "multiple"), [(15, 0, 16), (0, 0, 1), (-16, 0, 16), (16, -1, 16)]
-)
-def test_useless_tile_or_halo_is_an_error(tile: int, halo: int, multiple: int) -> None:
-    with pytest.raises(ConfigError, match=r"tile is|halo is"):
-        run_tiled(torch.rand(1, 3, 32, 32), lambda x: x, tile=tile, halo=halo, multiple=multiple)
+@pytest.mark.parametrize(("tile", "multiple"), [(15, 16), (0, 1), (-16, 16)])
+def test_useless_tile_is_an_error(tile: int, multiple: int) -> None:
+    with pytest.raises(ConfigError, match="tile is"):
+        check_tile(tile, multiple)

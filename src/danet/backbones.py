@@ -76,6 +76,15 @@ class Backbone(nn.Module):
         """
         return None
 
+    @property
+    def halo(self) -> int | None:
+        """How many pixels around a tile its result depends on, a multiple of ``size_multiple``.
+
+        The tile starts and ends at multiples of ``size_multiple``, so that this can be less than
+        ``receptive_radius``, which holds for a pixel wherever it is.  None as there.
+        """
+        return self.receptive_radius
+
     def forward(self, x: Tensor) -> Tensor:
         """B(x), N x out_channels x H x W, for x of N x in_channels x H x W.
 
@@ -174,6 +183,19 @@ class UNet(Backbone):
         8 * 2^(depth - 1) - 6 at the top.  The last convolution adds 1.
         """
         return int(2 ** (self.depth + 2)) - 5
+
+    @property
+    def halo(self) -> int:
+        """See `Backbone`: from a tile's border the way of ``receptive_radius``, level by level."""
+        reach = 1  # the last convolution
+        for _ in range(self.depth - 1):
+            # Two convolutions, and half as many pixels in the level below, rounded outwards.
+            reach = -(-(reach + 2) // 2)
+        reach += 2
+        for _ in range(self.depth - 1):
+            # The 4 x 4 convolution sees one pixel on each side of those it halves.
+            reach = 2 * reach + 1 + 2
+        return reach + -reach % self.size_multiple
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Backbone`."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
 from danet.errors import ConfigError
 
-__all__ = ["hardware", "usable_device"]
+__all__ = ["fast_dtype", "hardware", "usable_device"]
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -49,3 +51,28 @@ def hardware(device: torch.device) -> str:
         return f"{platform.machine()}, {device.type}"
     instructions = torch.backends.cpu.get_cpu_capability()
     return f"{platform.machine()} CPU with {instructions}, {torch.get_num_threads()} threads"
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """The type that a device computes networks fastest in.
+
+    A short one only where there are units for it: bfloat16 on GPUs from Ampere on and on CPUs with
+    AVX-512 BF16 or AMX; float16 on the GPUs with tensor cores before; else float32.
+    """
+    if device.type == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        if torch.version.hip or capability >= (8, 0):
+            return torch.bfloat16
+        return torch.float16 if capability >= (7, 0) else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and _has_bfloat16() else torch.float32
+
+
+def _has_bfloat16() -> bool:
+    if hasattr(torch.cpu, "get_capabilities"):
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    # Before PyTorch 2.11 that function is not there.
+    with suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+        return "avx512_bf16" in flags or "amx_bf16" in flags
+    return False

@@ -32,6 +32,7 @@ __all__ = [
     "REDGenerator",
     "RIDNetDenoiser",
     "RIDNetGenerator",
+    "Residual",
     "UNet",
     "UNetDenoiser",
     "UNetGenerator",
@@ -61,7 +62,11 @@ class DenoiserNetwork(Backbone):
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Clean pictures, N x 3 x H x W, for noisy ones of the same shape in [0, 1]."""
-        return noisy - super().forward(noisy)
+        return noisy - self.residual(noisy)
+
+    def residual(self, noisy: Tensor) -> Tensor:
+        """The noise that is taken: B(y)."""
+        return super().forward(noisy)
 
 
 class GeneratorNetwork(Backbone):
@@ -82,13 +87,29 @@ class GeneratorNetwork(Backbone):
 
     def forward(self, clean: Tensor, latent: Tensor) -> Tensor:  # type: ignore[override]
         """Noisy pictures, N x 3 x H x W, for clean ones in [0, 1] and z, N x 1 x H x W."""
-        return clean + super().forward(torch.cat([clean, latent], dim=1))
+        return clean + self.residual(torch.cat([clean, latent], dim=1))
+
+    def residual(self, joined: Tensor) -> Tensor:
+        """The noise that is added: B([x, z]), for x and z joined, N x 4 x H x W."""
+        return super().forward(joined)
 
 
 def _given(width: int | None, depth: int | None) -> dict[str, int]:
     """The arguments that have a value; the backbone has its defaults for the others."""
     sizes = {"width": width, "depth": depth}
     return {name: size for name, size in sizes.items() if size is not None}
+
+
+class Residual(nn.Module):
+    """B of a denoiser or a generator as a module of its own, without the hooks of the whole."""
+
+    def __init__(self, network: DenoiserNetwork | GeneratorNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B(x), as the network's ``residual``."""
+        return self.network.residual(x)
 
 
 class UNetDenoiser(DenoiserNetwork, UNet):

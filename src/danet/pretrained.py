@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -17,17 +17,19 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from danet.devices import usable_device
+from danet.engine import Engine, Latent
 from danet.errors import WeightsError
-from danet.images import ImageForm, Picture, from_tensor, stack, to_tensor
+from danet.images import Picture, stack
 from danet.networks import DenoiserNetwork, GeneratorNetwork
-from danet.sampling import check_draws
-from danet.tiling import check_tile, run_tiled
+from danet.parts import Area, check_out, check_picture, size_of
+from danet.runtimes import Runtime
+from danet.sampling import NormalRows, check_draws
 from danet.weights import CardFacts, FetchOptions, Kind, find, load_network, save_network
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-__all__ = ["Denoiser", "NoiseGenerator"]
+__all__ = ["Denoiser", "NoiseGenerator", "Settings"]
 
 _PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], Tensor)
 
@@ -52,6 +54,18 @@ model = {name}.from_pretrained("path/of/this/folder")
 """
 
 
+class Settings(TypedDict, total=False):
+    """The settings that `Denoiser` and `NoiseGenerator` have in common; they say what they are."""
+
+    device: str | torch.device
+    tile: int | None
+    max_memory: int | None
+    halo: int | None
+    dtype: str
+    compile: bool
+    runtime: str
+
+
 class _Pretrained:
     """What the two classes share: a network, a device, and a way to run it on pictures."""
 
@@ -59,15 +73,21 @@ class _Pretrained:
     _network_class: ClassVar[type[DenoiserNetwork] | type[GeneratorNetwork]]
 
     network: DenoiserNetwork | GeneratorNetwork
-    tile: int | None
+    engine: Engine
 
     def __init__(
         self,
         weights: str | os.PathLike[str] | DenoiserNetwork | GeneratorNetwork = "photo",
         *,
         device: str | torch.device = "auto",
-        tile: int | None = 1024,
+        tile: int | None = None,
+        max_memory: int | None = None,
+        halo: int | None = None,
+        dtype: str = "auto",
+        compile: bool = False,
+        runtime: str = "auto",
     ) -> None:
+        self.engine = Engine(Runtime(runtime, dtype, compile), tile, max_memory, halo)
         if isinstance(weights, nn.Module):
             right = self._network_class
             if not isinstance(weights, right):
@@ -79,9 +99,7 @@ class _Pretrained:
         else:
             place = usable_device(device)
             self.network = load_network(find(weights, self._kind), self._kind, device=place)
-        if tile is not None:
-            check_tile(tile, self.network.size_multiple)
-        self.tile = tile
+        self.engine.check(self.network)
         if not isinstance(weights, nn.Module) or device != "auto":
             self.to(device)
 
@@ -90,13 +108,12 @@ class _Pretrained:
         cls,
         name: str | os.PathLike[str],
         *,
-        device: str | torch.device = "auto",
-        tile: int | None = 1024,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
         force_download: bool = False,
+        **settings: Unpack[Settings],
     ) -> Self:
         """Load weights by name or path, after fetching them if they are not on this machine.
 
@@ -104,24 +121,23 @@ class _Pretrained:
             name: one that ``danet weights list`` prints; ``organisation/repository`` on the
                 Hub; a folder of one network, or one with the subfolders ``denoiser`` and
                 ``generator``; or a ``.safetensors`` file or one of the authors' ``.pt`` files.
-            device: as for the class.
-            tile: as for the class.
             revision: branch, tag or commit of a repository on the Hub.
             token: for a private repository; by default the one that ``hf auth login`` has kept.
             cache_dir: where fetched files are kept; by default in the Hub's own cache.
             local_files_only: fetch nothing.
             force_download: fetch again what is there.
+            **settings: as for the class.
 
         Raises:
             WeightsError: there are no such weights, they cannot be fetched, or do not fit.
-            ConfigError: the device or the tile is of no use, or a revision is given for what is
-                not on the Hub.
+            ConfigError: a setting is of no use, or a revision is given for what is not on the
+                Hub.
             DanetError: what was fetched cannot be written.
         """
         options = FetchOptions(revision, token, cache_dir, local_files_only, force_download)
-        place = usable_device(device)
+        place = usable_device(settings.pop("device", "auto"))
         network = load_network(find(name, cls._kind, options), cls._kind, device=place)
-        return cls(network, tile=tile)
+        return cls(network, **settings)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None) -> None:
         """Save the network so that `from_pretrained` gives it back bit for bit.
@@ -202,24 +218,15 @@ class _Pretrained:
         """Where the network is, and computes."""
         return next(self.network.parameters()).device
 
-    def _run(self, pixels: Tensor, predict: Callable[[Tensor], Tensor]) -> Tensor:
-        """Apply the network to N x C x H x W pixels, in tiles if there are many."""
-        network = self.network
-        height, width = pixels.shape[-2:]
-        tile = self.tile
-        radius = network.receptive_radius
-        whole = radius is None or pixels.requires_grad
-        if whole or tile is None or height * width <= tile**2:
-            tile = max(height, width) + network.size_multiple  # one tile holds it all
-        with _evaluating(network), torch.inference_mode(not pixels.requires_grad):
-            return run_tiled(
-                pixels,
-                predict,
-                tile=tile,
-                halo=radius or 0,
-                multiple=network.size_multiple,
-                device=self.device,
-            )
+    def _run(
+        self,
+        image: Picture,
+        latents: Sequence[Latent | None] = (None,),
+        out: NDArray[Any] | None = None,
+    ) -> list[Picture]:
+        """Apply the network to a picture, once for each latent."""
+        with _evaluating(self.network):
+            return self.engine.apply(self.network, image, latents, out)
 
 
 class Denoiser(_Pretrained):
@@ -232,18 +239,29 @@ class Denoiser(_Pretrained):
             `danet.networks.DenoiserNetwork`, which is taken as it is.
         device: where to compute.  "auto" is CUDA, else MPS, else the CPU; a network that
             is given stays where it is.
-        tile: pictures of more than tile x tile pixels are treated in tiles of that side, with
-            the result of the whole; None never does.  Where the network's ``receptive_radius``
-            is None, as with RIDNet and NAFNet, the whole picture matters to each of its
-            pixels, and it is treated as a whole whatever its size.
+        tile: side of the square tiles that pictures are treated in, without their halo, with
+            the result of the whole picture.  None: tiles as large as ``max_memory`` allows.
+            Where the network's ``halo`` is None, as with RIDNet and NAFNet, the whole picture
+            matters to each of its pixels, and it is treated as a whole whatever its size.
+        max_memory: bytes that computing may take beside the picture and its result.  None: half
+            of what the device has free.
+        halo: how many pixels around a tile are computed with it.  None: as many as make the
+            result that of the whole picture.  Fewer are faster, with an error at the tiles'
+            borders; for a network whose ``halo`` is None any number allows tiles.
+        dtype: what the residual is computed in: "float32", "bfloat16", "float16", or "auto", a
+            short type where the device has units for it, see `danet.devices.fast_dtype`.  The
+            picture itself stays in float32.
+        compile: whether PyTorch compiles the network, which needs a C++ compiler and a minute.
+        runtime: "torch", "openvino" or "onnx"; the last two compute on the CPU alone, and need
+            ``pip install 'danet[openvino]'`` or ``'danet[onnx]'``.  "auto" is "torch".
 
     Attributes:
         network: the network, an ordinary module.  Train it by calling it directly.
-        tile: as above.
+        engine: the settings from ``tile`` on.
 
     Raises:
         WeightsError: there are no such weights, or they do not fit.
-        ConfigError: the device or the tile is of no use.
+        ConfigError: a setting is of no use, or what it needs is not installed.
 
     Example:
         >>> denoiser = Denoiser()
@@ -255,7 +273,7 @@ class Denoiser(_Pretrained):
     _kind = "denoiser"
     _network_class = DenoiserNetwork
 
-    def __call__(self, image: _PictureT) -> _PictureT:
+    def __call__(self, image: _PictureT, *, out: NDArray[Any] | None = None) -> _PictureT:
         """Denoise a picture.
 
         No gradient is kept, unless the picture is a tensor that requires one; then the
@@ -265,14 +283,19 @@ class Denoiser(_Pretrained):
             image: a PIL image; a NumPy array, H x W or H x W x 1, 3 or 4, of uint8, uint16 or
                 float in [0, 1]; or a torch tensor, C x H x W or N x C x H x W with C
                 1, 3 or 4, of float in [0, 1].  It is left as it is.
+            out: an array to write the result to, of the shape and type of ``image``, which is
+                then an array too.  Both may be memory-mapped, so that neither has to fit into
+                memory.
 
         Returns:
-            A picture of the same kind, type, size and device, in [0, 1] where it is of floats.
-            Transparency is as before.  PIL modes without plain channels come back as
+            ``out``, or a picture of the same kind, type, size and device, in [0, 1] where it is
+            of floats.  Transparency is as before.  PIL modes without plain channels come back as
             `danet.images.to_tensor` says.
 
         Raises:
-            ImageError: the picture cannot be taken; the message says why.
+            ImageError: the picture cannot be taken, or the result not be written to ``out``;
+                the message says why.
+            DanetError: the memory does not suffice.
 
         Example:
             >>> from danet.networks import UNetDenoiser
@@ -280,8 +303,9 @@ class Denoiser(_Pretrained):
             >>> denoiser(torch.rand(3, 45, 70)).shape
             torch.Size([3, 45, 70])
         """
-        pixels, form = to_tensor(image)
-        return cast(_PictureT, from_tensor(self._run(pixels, self.network), form))
+        if out is not None:
+            check_out(out, image)
+        return cast(_PictureT, self._run(image, out=out)[0])
 
     def example(self) -> Image.Image:
         """A drawing with Gaussian noise, and denoised, side by side, as model cards show it."""
@@ -298,16 +322,21 @@ class NoiseGenerator(_Pretrained):
 
     Args:
         weights: as for `Denoiser`; a network is a `danet.networks.GeneratorNetwork`.
-        device: as for `Denoiser`.
+        device: as for `Denoiser`, and so are all that follow.
         tile: as for `Denoiser`.
+        max_memory: as for `Denoiser`.
+        halo: as for `Denoiser`.
+        dtype: as for `Denoiser`.
+        compile: as for `Denoiser`.
+        runtime: as for `Denoiser`.
 
     Attributes:
         network: the network, an ordinary module.  Train it by calling it directly.
-        tile: as for `Denoiser`.
+        engine: as for `Denoiser`.
 
     Raises:
         WeightsError: there are no such weights, or they do not fit.
-        ConfigError: the device or the tile is of no use.
+        ConfigError: a setting is of no use, or what it needs is not installed.
 
     Example:
         >>> generator = NoiseGenerator()
@@ -338,8 +367,8 @@ class NoiseGenerator(_Pretrained):
         Args:
             clean: a picture as for `Denoiser`.  It is left as it is.
             n: how many.
-            seed: not negative; the same one gives the same noise, whatever n and the tile.
-                None draws a new one.
+            seed: not negative; the same one gives the same noise, whatever n, the tile
+                and the device.  None draws a new one.
 
         Returns:
             An array or tensor as the picture with a leading axis n, or a list of n PIL images.
@@ -348,6 +377,7 @@ class NoiseGenerator(_Pretrained):
         Raises:
             ImageError: the picture cannot be taken; the message says why.
             ConfigError: n is not positive, or the seed is negative.
+            DanetError: the memory does not suffice.
 
         Example:
             >>> from danet.networks import UNetGenerator
@@ -355,7 +385,7 @@ class NoiseGenerator(_Pretrained):
             >>> generator.sample(torch.rand(3, 45, 70), n=2, seed=1).shape
             torch.Size([2, 3, 45, 70])
         """
-        return stack(list(self._draw(*to_tensor(clean), n, seed)))
+        return stack(list(self._draw(clean, n, seed)))
 
     def example(self) -> Image.Image:
         """A drawing, and with generated noise, side by side, as model cards show it."""
@@ -382,35 +412,39 @@ class NoiseGenerator(_Pretrained):
             >>> [noisy.shape for noisy in generator.stream(np.zeros((45, 70)), n=2, seed=1)]
             [(45, 70), (45, 70)]
         """
-        return cast("Iterator[_PictureT]", self._draw(*to_tensor(clean), n, seed))
+        return cast("Iterator[_PictureT]", self._draw(clean, n, seed))
 
-    def _draw(self, clean: Tensor, form: ImageForm, n: int, seed: int | None) -> Iterator[Picture]:
+    def _draw(self, clean: Picture, n: int, seed: int | None) -> Iterator[Picture]:
         check_draws(n, seed)
+        check_picture(clean)
         entropy = np.random.SeedSequence(seed).entropy
 
-        def noisy(sample: int) -> Picture:
-            latent = _latent(clean, [entropy, sample])
-            return from_tensor(self._run(torch.cat([clean, latent], 1), self._predict), form)
+        def noisy() -> Iterator[Picture]:
+            at_once = self.engine.draws_at_once(self.network, clean)
+            for first in range(0, n, at_once):
+                samples = range(first, min(first + at_once, n))
+                yield from self._run(clean, [_latent(clean, [entropy, k]) for k in samples])
 
-        return (noisy(sample) for sample in range(n))
-
-    def _predict(self, joined: Tensor) -> Tensor:
-        output: Tensor = self.network(joined[:, :3], joined[:, 3:])
-        return output
+        return noisy()
 
 
-def _latent(clean: Tensor, seeds: list[Any]) -> Tensor:
-    """Draw z for whole pictures, N x 1 x H x W.
+def _latent(clean: Picture, seeds: list[Any]) -> Latent:
+    """What draws z for parts of the pictures: N x 1 x h x w.
 
-    It is drawn on the CPU, whose numbers are the same everywhere, and each picture has a stream
-    of its own, so that neither the device nor the batch nor the tiles change it.
+    Each picture has a stream of its own, so that neither the batch nor the tiles change it.
     """
-    maps = []
-    for index in range(clean.shape[0]):
+    pictures = clean.shape[0] if isinstance(clean, Tensor) and clean.ndim == 4 else 1
+    sources = []
+    for index in range(pictures):
         state = np.random.SeedSequence([*seeds, index]).generate_state(1, np.uint64)
-        source = torch.Generator().manual_seed(int(state[0]))
-        maps.append(torch.randn((1, *clean.shape[-2:]), generator=source))
-    return torch.stack(maps).to(clean.device)
+        sources.append(NormalRows(int(state[0]), size_of(clean)))
+
+    def latent(area: Area) -> Tensor:
+        rows, columns = area
+        maps = [source.rows(rows.start, rows.stop)[None, :, columns] for source in sources]
+        return torch.stack(maps)
+
+    return latent
 
 
 def _drawing(side: int = 192) -> Image.Image:

@@ -1,11 +1,15 @@
 """Large pictures, tile by tile.
 
-Nothing here knows a network: a picture goes in, and a function that treats one tile.
+Nothing here knows a network or a kind of picture: only sizes, and functions that read a part, treat
+it and write it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,7 +17,41 @@ from torch import Tensor
 from danet.errors import ConfigError
 from danet.sizes import crop, pad_to_multiple
 
-__all__ = ["check_tile", "run_tiled"]
+__all__ = [
+    "Tile",
+    "check_tile",
+    "choose_window",
+    "cut",
+    "run_tiled",
+    "smallest_window",
+    "window_of",
+]
+
+_ItemT = TypeVar("_ItemT")
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture, in pixels from its top left.
+
+    Attributes:
+        window: the rows and columns to read.
+        core: those, within the window, whose result is to be kept.
+    """
+
+    window: tuple[slice, slice]
+    core: tuple[slice, slice]
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The core, counted from the window's top left."""
+        rows, columns = (
+            slice(core.start - window.start, core.stop - window.start)
+            for core, window in zip(self.core, self.window, strict=True)
+        )
+        return rows, columns
 
 
 def check_tile(tile: int, multiple: int) -> None:
@@ -26,65 +64,178 @@ def check_tile(tile: int, multiple: int) -> None:
         raise ConfigError(f"tile is {tile}, and must be at least {max(multiple, 1)} pixels")
 
 
-def run_tiled(
-    image: Tensor,
-    predict: Callable[[Tensor], Tensor],
-    *,
-    tile: int,
-    halo: int,
-    multiple: int,
-    device: torch.device | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Tensor:
-    """Apply a function to a picture in tiles, as if to the whole of it.
+def cut(size: Size, window: Size, *, halo: int, multiple: int) -> list[Tile]:
+    """Cut a picture into tiles whose windows, padded to ``multiple``, all have one shape.
 
-    The picture is padded to ``multiple`` first (see `pad_to_multiple`) and the result cropped.
-    Each tile is cut out with a halo around it, treated, and its halo dropped.  The result
-    is that of the whole picture when the halo is at least the farthest that an input pixel
-    changes an output pixel.
+    A network gives in each core what it gives there for the whole picture when the halo is at least
+    the farthest that an input pixel outside changes an output pixel inside.
 
     Args:
-        image: N x C x H x W.
-        predict: takes N x C x h x w and gives N x C' x h x w, for any h and w that are
-            multiples of ``multiple``.
-        tile: side of a tile without its halo, rounded down to ``multiple``.
-        halo: pixels around a tile, rounded up to ``multiple``, fewer at the borders.
-        multiple: tiles start at multiples of this, so that a network with strides sees each
+        size: height and width of the picture.
+        window: height and width of the windows, multiples of ``multiple``, as `choose_window` and
+            `window_of` give them.
+        halo: pixels around a core, a multiple of ``multiple``; none at the picture's borders.
+        multiple: windows start at multiples of this, so that a network with strides sees each
             pixel in the same phase as in the whole picture.
-        device: where ``predict`` runs; the picture's own by default.
-        progress: called after each tile with the numbers of tiles done and in all.
 
     Returns:
-        N x C' x H x W, on the device of the picture.
-
-    Raises:
-        ConfigError: the tile is smaller than ``multiple``, or the halo negative.
+        The tiles, row by row.  The cores cover each pixel once.
 
     Example:
-        >>> picture = torch.rand(1, 3, 45, 70)
-        >>> doubled = run_tiled(picture, lambda x: 2 * x, tile=32, halo=8, multiple=16)
+        >>> [tile.window for tile in cut((40, 90), (48, 64), halo=16, multiple=16)]
+        [(slice(0, 40, None), slice(0, 64, None)), (slice(0, 40, None), slice(32, 90, None))]
+    """
+    rows, columns = (
+        _spans(length, side, halo, multiple) for length, side in zip(size, window, strict=True)
+    )
+    return [
+        Tile((row_window, column_window), (row_core, column_core))
+        for row_window, row_core in rows
+        for column_window, column_core in columns
+    ]
+
+
+def _spans(length: int, window: int, halo: int, multiple: int) -> list[tuple[slice, slice]]:
+    """Windows and cores along one axis."""
+    padded = _up(length, multiple)
+    if window >= padded:
+        return [(slice(0, length), slice(0, length))]
+    step = window - 2 * halo
+    # The last one is moved back to end at the border: all of them are of one length.
+    starts = [min(n * step, padded - window) for n in range(-(-(padded - 2 * halo) // step))]
+    cuts = [0, *(start + halo for start in starts[1:]), length]
+    return [
+        (slice(start, min(start + window, length)), slice(first, last))
+        for start, first, last in zip(starts, cuts, cuts[1:], strict=False)
+    ]
+
+
+def window_of(size: Size, tile: int, *, halo: int, multiple: int) -> Size:
+    """The window of square tiles of a given side, rounded down to ``multiple``."""
+    core = max(tile - tile % multiple, _least_core(halo, multiple))
+    height, width = (min(_up(length, multiple), core + 2 * halo) for length in size)
+    return height, width
+
+
+def smallest_window(size: Size, *, halo: int, multiple: int) -> Size:
+    """The smallest window that a picture can be cut into."""
+    return window_of(size, multiple, halo=halo, multiple=multiple)
+
+
+def choose_window(size: Size, *, halo: int, multiple: int, limit: float) -> Size:
+    """The window that costs the least recomputation among those of at most ``limit`` pixels.
+
+    That is the whole picture if it can be, else full-width or full-height strips, or
+    rectangles, whichever have the fewest pixels in all windows together.
+
+    Returns:
+        Height and width; those of `smallest_window` where nothing else is within the limit.
+
+    Example:
+        >>> choose_window((2048, 1024), halo=112, multiple=16, limit=2**20)
+        (832, 1024)
+        >>> choose_window((8192, 8192), halo=112, multiple=16, limit=2**20)
+        (1024, 1024)
+    """
+    height, width = (_up(length, multiple) for length in size)
+    best = smallest_window(size, halo=halo, multiple=multiple)
+    least = float("inf")
+    across = 0
+    column = width + 1
+    while column > best[1]:
+        across += 1
+        column = max(_even(width, across, halo, multiple), best[1])
+        row = min(int(limit // column) // multiple * multiple, height)
+        if row < best[0]:
+            continue
+        down = _count(height, row, halo)
+        row = max(_even(height, down, halo, multiple), best[0])
+        cost = down * row * _count(width, column, halo) * column
+        if cost < least:
+            least, chosen = cost, (row, column)
+    return best if least == float("inf") else chosen
+
+
+def _count(length: int, window: int, halo: int) -> int:
+    """How many windows an axis takes."""
+    return 1 if window >= length else -(-(length - 2 * halo) // (window - 2 * halo))
+
+
+def _even(length: int, count: int, halo: int, multiple: int) -> int:
+    """The window that cuts an axis into ``count`` of them."""
+    return length if count == 1 else _up(-(-(length - 2 * halo) // count), multiple) + 2 * halo
+
+
+def _least_core(halo: int, multiple: int) -> int:
+    # Two multiples in a window at least: what is padded is then a reflection within it.
+    return max(multiple, 2 * multiple - 2 * halo)
+
+
+def _up(length: int, multiple: int) -> int:
+    return length + -length % multiple
+
+
+def run_tiled(
+    items: Sequence[_ItemT],
+    read: Callable[[_ItemT], Tensor],
+    predict: Callable[[Tensor], Tensor],
+    write: Callable[[_ItemT, Tensor], None],
+    *,
+    multiple: int,
+    batch: int = 1,
+) -> None:
+    """Apply a function to parts of pictures, several at once.
+
+    While one batch is computed, the next is read and the last written, in another thread.
+
+    Args:
+        items: what ``read`` and ``write`` know the parts by, such as a `Tile`.
+        read: gives N x C x H x W, of one shape for all items once padded to ``multiple``.
+        predict: takes K N x C x h x w, padded as `pad_to_multiple` does, and gives
+            K N x C' x h x w.
+        write: takes an item and its N x C' x H x W.
+        multiple: what ``predict`` needs height and width to be multiples of.
+        batch: how many items are joined, at most.
+
+    Example:
+        >>> picture, doubled = torch.rand(1, 3, 45, 70), torch.empty(1, 3, 45, 70)
+        >>> def write(tile, result):
+        ...     doubled[..., tile.core[0], tile.core[1]] = result[..., tile.inner[0], tile.inner[1]]
+        >>> run_tiled(
+        ...     cut((45, 70), (48, 48), halo=16, multiple=16),
+        ...     lambda tile: picture[..., tile.window[0], tile.window[1]],
+        ...     lambda x: 2 * x,
+        ...     write,
+        ...     multiple=16,
+        ... )
         >>> torch.equal(doubled, 2 * picture)
         True
     """
-    check_tile(tile, multiple)
-    if halo < 0:
-        raise ConfigError(f"halo is {halo}, and must not be negative")
-    core = tile - tile % multiple
-    halo += -halo % multiple
-    padded, size = pad_to_multiple(image, multiple)
-    height, width = padded.shape[-2:]
-    corners = [(top, left) for top in range(0, height, core) for left in range(0, width, core)]
-    output = None
-    for done, (top, left) in enumerate(corners, start=1):
-        # Slices end at the border by themselves, but a negative start would wrap around.
-        start_y, start_x = max(top - halo, 0), max(left - halo, 0)
-        patch = padded[..., start_y : top + core + halo, start_x : left + core + halo]
-        result = predict(patch.to(device)).to(image.device)
-        result = result[..., top - start_y :, left - start_x :][..., :core, :core]
-        if output is None:
-            output = result.new_empty(*result.shape[:-2], height, width)
-        output[..., top : top + core, left : left + core] = result
-        if progress is not None:
-            progress(done, len(corners))
-    assert output is not None  # a picture has at least one tile
-    return crop(output, size)
+    groups = [items[start : start + batch] for start in range(0, len(items), batch)]
+
+    def load(group: Sequence[_ItemT]) -> tuple[list[Size], Tensor]:
+        padded = [pad_to_multiple(read(item), multiple) for item in group]
+        tensors = [tensor for tensor, _ in padded]
+        return [size for _, size in padded], tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+
+    def store(group: Sequence[_ItemT], sizes: list[Size], results: Tensor) -> None:
+        for item, size, result in zip(group, sizes, results.chunk(len(group)), strict=True):
+            write(item, crop(result, size))
+
+    if len(groups) == 1:  # in this thread: gradients are switched on and off for each
+        sizes, pixels = load(groups[0])
+        store(groups[0], sizes, predict(pixels))
+        return
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        ahead = worker.submit(load, groups[0])
+        behind: Future[None] | None = None
+        for number, group in enumerate(groups, start=1):
+            sizes, pixels = ahead.result()
+            if number < len(groups):
+                ahead = worker.submit(load, groups[number])
+            results = predict(pixels)
+            if behind is not None:
+                behind.result()
+            behind = worker.submit(store, group, sizes, results)
+        if behind is not None:
+            behind.result()

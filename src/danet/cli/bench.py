@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from danet.cli.console import add_network_arguments, at_least
+from danet.cli.console import add_network_arguments, at_least, network_settings
 
 __all__ = ["add_commands"]
 
@@ -119,7 +119,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from danet.pretrained import Denoiser
 
     baselines = {name: baseline(name) for name in options.baseline}
-    denoiser = Denoiser.from_pretrained(options.weights, device=options.device, tile=options.tile)
+    denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     pairs = benchmark_pairs(options.dataset, options.root, seed=options.seed)
     facts = _facts(options, denoiser) | {
         "self-ensemble": "yes" if options.self_ensemble else "no",
@@ -139,9 +139,7 @@ def _evaluate_noise(options: argparse.Namespace) -> int:
     from danet.bench import benchmark_pairs, evaluate_noise
     from danet.pretrained import NoiseGenerator
 
-    generator = NoiseGenerator.from_pretrained(
-        options.weights, device=options.device, tile=options.tile
-    )
+    generator = NoiseGenerator.from_pretrained(options.weights, **network_settings(options))
     pairs = benchmark_pairs(options.dataset, options.root, seed=options.seed)
     facts = _facts(options, generator)
     report = evaluate_noise(
@@ -191,7 +189,7 @@ def _submit(options: argparse.Namespace) -> int:
         "dnd": submit_dnd,
     }[options.form]
     output = options.output or Path(_OUTPUTS[options.form])
-    denoiser = Denoiser.from_pretrained(options.weights, device=options.device, tile=options.tile)
+    denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     submit(network(denoiser, ensemble=options.self_ensemble), options.root, output)
     print(output)
     return 0

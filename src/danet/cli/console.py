@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["FAILED", "add_network_arguments", "at_least", "complain"]
+from danet.errors import ConfigError
+
+__all__ = ["FAILED", "add_network_arguments", "at_least", "complain", "network_settings"]
 
 FAILED = 2
 
@@ -37,10 +40,40 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile",
         type=at_least(1),
-        default=1024,
         metavar="PIXELS",
-        help="side of the tiles that large pictures are cut into (default: %(default)s)",
+        help="side of the tiles that pictures are cut into (default: as the memory allows)",
     )
+    parser.add_argument(
+        "--max-memory",
+        type=_size,
+        metavar="SIZE",
+        help="what computing may take, such as 800M or 2G (default: half of what is free)",
+    )
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        help="auto, float32, bfloat16 or float16 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        help="auto, torch, openvino or onnx (default: %(default)s)",
+    )
+
+
+def network_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What those options say, for `danet.pretrained.Denoiser` and its like."""
+    names = ("device", "tile", "max_memory", "dtype", "runtime")
+    return {name: getattr(options, name) for name in names}
+
+
+def _size(text: str) -> int:
+    from danet.memory import read_size
+
+    try:
+        return read_size(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def complain(line: str) -> None:

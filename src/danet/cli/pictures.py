@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet.cli.console import FAILED, add_network_arguments, at_least, complain
+from danet.cli.console import FAILED, add_network_arguments, at_least, complain, network_settings
 from danet.errors import ConfigError, DanetError, DataError, one_line
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _denoise(options: argparse.Namespace) -> int:
 
     jobs = _denoise_jobs(options.pictures, options.output)
     _check_outputs(jobs)
-    denoiser = Denoiser.from_pretrained(options.weights, device=options.device, tile=options.tile)
+    denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
 
     def work(picture: Path, outputs: list[Path]) -> None:
         noisy = _read(picture)
@@ -91,9 +91,7 @@ def _generate(options: argparse.Namespace) -> int:
 
     jobs = _generate_jobs(options.pictures, options.output, options.n)
     _check_outputs(jobs)
-    generator = NoiseGenerator.from_pretrained(
-        options.weights, device=options.device, tile=options.tile
-    )
+    generator = NoiseGenerator.from_pretrained(options.weights, **network_settings(options))
 
     def work(picture: Path, outputs: list[Path]) -> None:
         versions = generator.stream(_read(picture), len(outputs), options.seed)

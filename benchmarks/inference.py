@@ -1,0 +1,268 @@
+"""Time the denoiser in every form beside its plain one; its memory; and what a smaller halo costs.
+
+    python benchmarks/inference.py speed --side 512 --threads 1 2
+    python benchmarks/inference.py speed --forms plain float32 --clock processor
+    python benchmarks/inference.py memory --megapixels 4 16 64 256 --width 2 --max-memory 256M
+    python benchmarks/inference.py halo picture.png
+
+The plain form is the network in float32, in the usual memory layout, on the whole picture.  Each
+form runs in a process of its own, which also multiplies matrices, so that the share of the
+machine's own rate is of the same minutes.  A share above 1 comes from algorithms that need fewer
+operations than are counted: 2 for each weight that a pixel meets.  With --clock processor, the
+time of all threads is taken, which other work on the machine changes less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from danet import Denoiser
+from danet.devices import hardware, usable_device
+from danet.images import read_image
+from danet.memory import read_size
+from danet.networks import UNetDenoiser, build
+
+FORMS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "float32": {"dtype": "float32"},
+    "auto": {},
+    "bfloat16": {"dtype": "bfloat16"},
+    "compile": {"dtype": "float32", "compile": True},
+    "compile bfloat16": {"dtype": "bfloat16", "compile": True},
+    "openvino": {"dtype": "float32", "runtime": "openvino"},
+    "openvino bfloat16": {"dtype": "bfloat16", "runtime": "openvino"},
+    "onnx": {"runtime": "onnx"},
+}
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+
+
+def operations_per_pixel(network: nn.Module) -> float:
+    """Multiplications and additions of the convolutions, counted separately."""
+    counted = 0.0
+
+    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        nonlocal counted
+        # A transposed convolution of stride 2 uses each weight once for each input pixel.
+        pixels = (inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output).shape[-2:]
+        weight = layer.weight
+        assert isinstance(weight, torch.Tensor)
+        counted += 2 * weight.numel() * pixels.numel()
+
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, 64, 64, device=next(network.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+    return counted / 64**2
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: of the device, or of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def seconds(work: Callable[[], object], clock: Callable[[], float], repeats: int) -> float:
+    """The median of several runs, after one that is not counted."""
+    times = []
+    for _ in range(repeats + 1):
+        start = clock()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(clock() - start)
+    return statistics.median(times[1:])
+
+
+def measure(options: argparse.Namespace) -> dict[str, float]:
+    """One form, in this process."""
+    device, clock = usable_device(options.device), CLOCKS[options.clock]
+    torch.set_num_threads(options.threads[0])
+    torch.manual_seed(0)
+    network = UNetDenoiser(options.width).to(device).eval()
+    operations = operations_per_pixel(network)
+    matrix = torch.rand(2048, 2048, device=device)
+    rate = 2 * 2048**3 / seconds(lambda: matrix @ matrix, clock, options.repeats)
+    noisy = torch.rand(1, 3, options.side, options.side, device=device)
+    form = options.forms[0]
+    before = peak_memory(device)
+    if form == "plain":
+
+        def work() -> torch.Tensor:
+            with torch.inference_mode():
+                return network(noisy).clamp(0, 1)
+
+    else:
+        denoiser = Denoiser(network, **FORMS[form])
+
+        def work() -> torch.Tensor:
+            return denoiser(noisy)
+
+    start = time.perf_counter()
+    result = work()
+    first = time.perf_counter() - start
+    with torch.inference_mode():
+        difference = float((result - network(noisy).clamp(0, 1)).abs().max())
+    after = seconds(work, clock, options.repeats)
+    speed = options.side**2 / after
+    return {
+        "speed": speed / 1e6,
+        "share": speed * operations / rate,
+        "rate": rate / 1e9,
+        "memory": (peak_memory(device) - before) / options.side**2,
+        "first": first,
+        "difference": difference,
+    }
+
+
+def speed(options: argparse.Namespace) -> None:
+    """Print a table of the forms."""
+    print(f"{hardware(usable_device(options.device))}, torch {torch.__version__}")
+    print(f"width {options.width}, {options.side} x {options.side} pixels\n")
+    print(
+        "| form | threads | MP/s | times plain | of the matrix rate | bytes/pixel | first, s "
+        "| max. difference |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for threads in options.threads:
+        plain = None
+        for form in options.forms:
+            line = [sys.executable, __file__, "one", "--forms", form, "--threads", str(threads)]
+            for name in ("side", "width", "repeats", "device", "clock"):
+                line += [f"--{name}", str(getattr(options, name))]
+            run = subprocess.run(line, capture_output=True, text=True, check=False)
+            if run.returncode:
+                print(f"| {form} | {threads} | {run.stderr.strip().splitlines()[-1]} |")
+                continue
+            row = json.loads(run.stdout.splitlines()[-1])
+            plain = row["speed"] if form == "plain" else plain
+            times = f"{row['speed'] / plain:.2f}" if plain else ""
+            print(
+                f"| {form} | {threads} | {row['speed']:.3f} | {times} | {row['share']:.0%} of "
+                f"{row['rate']:.0f} GFLOP/s | {row['memory']:.0f} | {row['first']:.1f} | "
+                f"{row['difference']:.1e} |",
+                flush=True,
+            )
+
+
+def memory(options: argparse.Namespace) -> None:
+    """Print the peak memory of pictures that are read from a file and written to one."""
+    torch.set_num_threads(options.threads[0])
+    print("| megapixels | tiles | peak memory above the start, MiB | s |\n|---|---|---|---|")
+    denoiser = Denoiser(
+        build("denoiser", "unet", options.width), device="cpu", max_memory=options.max_memory
+    )
+    tiles: list[int] = []
+    denoiser.network.register_forward_hook(lambda *_: tiles.append(1))
+    denoiser(np.zeros((64, 64, 3), np.uint8))
+    for megapixels in options.megapixels:
+        side = round((megapixels * 1e6) ** 0.5)
+        tiles.clear()
+        with tempfile.TemporaryDirectory() as folder:
+            noisy, result = (
+                np.lib.format.open_memmap(Path(folder) / name, "w+", np.uint8, (side, side, 3))
+                for name in ("in.npy", "out.npy")
+            )
+            watch = Watch()
+            start = time.perf_counter()
+            with watch:
+                denoiser(noisy, out=result)
+            spent = time.perf_counter() - start
+        print(
+            f"| {megapixels} | {len(tiles)} | {watch.peak / 2**20:.0f} | {spent:.0f} |", flush=True
+        )
+
+
+class Watch:
+    """The most memory that the process has of its own in a block, above what it had before.
+
+    Pages of memory-mapped files are not counted: the system takes them back when it needs them.
+    """
+
+    def __enter__(self) -> Watch:
+        import threading
+
+        self._start, self.peak, self._stop = self._own(), 0, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def _look(self) -> None:
+        while not self._stop.wait(0.01):
+            self.peak = max(self.peak, self._own() - self._start)
+
+    def _own(self) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("RssAnon")).split()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def halo(options: argparse.Namespace) -> None:
+    """Print the error of halos smaller than the exact one, on a picture in tiles."""
+    torch.set_num_threads(options.threads[0])
+    image = np.asarray(read_image(options.picture).convert("RGB"))[: options.side, : options.side]
+    noisy = torch.from_numpy(image.copy()).permute(2, 0, 1) / 255
+    denoiser = Denoiser(options.weights, dtype="float32")
+    whole = denoiser(noisy)
+    print("| halo | pixels computed, of the picture's | largest error, 8-bit levels | mean |")
+    print("|---|---|---|---|")
+    seen: list[int] = []
+    denoiser.network.register_forward_hook(lambda _, __, y: seen.append(y[:, 0].numel()))
+    denoiser.engine.tile = options.tile
+    for pixels in options.halos:
+        denoiser.engine.halo = pixels
+        seen.clear()
+        error = 255 * (denoiser(noisy) - whole).abs()
+        cost = sum(seen) / noisy[0].numel()
+        print(f"| {pixels} | {cost:.2f} | {error.max():.4f} | {error.mean():.6f} |", flush=True)
+
+
+def main() -> None:
+    """Read the options and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    for name, command in (("speed", speed), ("one", None), ("memory", memory), ("halo", halo)):
+        sub = commands.add_parser(name)
+        sub.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
+        sub.add_argument("--width", type=int, default=32)
+        sub.add_argument("--side", type=int, default=512)
+        if name in ("speed", "one"):
+            sub.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
+            sub.add_argument("--repeats", type=int, default=3)
+            sub.add_argument("--device", default="cpu")
+            sub.add_argument("--clock", choices=CLOCKS, default="wall")
+        if name == "memory":
+            sub.add_argument("--megapixels", type=float, nargs="+", default=[4, 16, 64, 256])
+            sub.add_argument("--max-memory", type=read_size, default=None)
+        if name == "halo":
+            sub.add_argument("picture", type=Path)
+            sub.add_argument("--weights", default="photo")
+            sub.add_argument("--tile", type=int, default=128)
+            sub.add_argument("--halos", type=int, nargs="+", default=[0, 16, 32, 48, 64, 96, 112])
+        sub.set_defaults(command=command or (lambda options: print(json.dumps(measure(options)))))
+    options = parser.parse_args()
+    options.command(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""What a network is computed with: PyTorch in several precisions, OpenVINO or ONNX Runtime."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from danet.devices import fast_dtype
+from danet.errors import ConfigError, one_line
+from danet.networks import DenoiserNetwork, GeneratorNetwork, Residual
+
+__all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime", "export_onnx"]
+
+Network: TypeAlias = DenoiserNetwork | GeneratorNetwork
+
+RUNTIMES = ("auto", "torch", "openvino", "onnx")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
+_OPENVINO_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+
+
+class Runtime:
+    """How a network is computed.
+
+    The picture itself stays in float32 in all of them: only the residual, what is taken from
+    it or added to it, is computed in another type.
+
+    Args:
+        name: one of `RUNTIMES`.  "auto" is PyTorch; another has to be asked for by name.
+        dtype: one of `DTYPES`; "auto" is as `danet.devices.fast_dtype` says.
+        compiled: whether PyTorch compiles the network, which needs a C++ compiler and takes
+            a minute for each new shape.
+
+    Raises:
+        ConfigError: a name is not one of those, what it needs is not installed, or the settings
+            do not go together.
+    """
+
+    def __init__(self, name: str = "auto", dtype: str = "auto", compiled: bool = False) -> None:
+        for setting, value, known in (("runtime", name, RUNTIMES), ("dtype", dtype, DTYPES)):
+            if value not in known:
+                raise ConfigError(f"{setting} is {value!r}, and must be one of {', '.join(known)}")
+        if name in _MODULES:
+            if find_spec(_MODULES[name]) is None:
+                raise ConfigError(
+                    f"the runtime {name!r} is not installed: pip install 'danet[{name}]'"
+                )
+            if compiled:
+                raise ConfigError(f"compile is for PyTorch, and the runtime is {name!r}")
+        if name == "onnx" and dtype not in ("auto", "float32"):
+            raise ConfigError(f"dtype is {dtype!r}, and the runtime 'onnx' has float32 alone")
+        self.name = name
+        self.dtype = dtype
+        self.compiled = compiled
+        self._made: tuple[Any, Callable[..., Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was made for a network, which cannot be copied."""
+        return {**self.__dict__, "_made": None}
+
+    def resolved_dtype(self, device: torch.device) -> torch.dtype:
+        """The type that the network computes in on a device."""
+        if self.dtype != "auto":
+            found: torch.dtype = getattr(torch, self.dtype)
+            return found
+        return torch.float32 if self.name == "onnx" else fast_dtype(device)
+
+    @contextmanager
+    def running(self, network: Network) -> Iterator[Callable[[Tensor], Tensor]]:
+        """Give, for the block, a function that computes a network.
+
+        Args:
+            network: in evaluation mode.
+
+        Yields:
+            A function of y, N x 3 x H x W, or of x and z joined, N x 4 x H x W, in float32 and
+            on any device, whose result is R(y) or G(x, z) in float32.  H and W are multiples of
+            the network's ``size_multiple``.
+
+        Raises:
+            ConfigError: the runtime computes on the CPU alone, and the network is elsewhere.
+        """
+        device = next(network.parameters()).device
+        dtype = self.resolved_dtype(device)
+        if self.name in _MODULES:
+            if device.type != "cpu":
+                raise ConfigError(
+                    f"the runtime {self.name!r} computes on the CPU, and the network is on {device}"
+                )
+            yield _adding(network, self._converted(network, dtype))
+            return
+        forward = self._compiled(network) if self.compiled else network
+        # One context for all calls: it keeps the weights that it has turned into another type.
+        low = torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext()
+        with low:
+            yield _forward(forward, device, joined=isinstance(network, GeneratorNetwork))
+
+    def _compiled(self, network: Network) -> Callable[..., Tensor]:
+        if self._made is None or self._made[0] is not network:
+            self._made = network, torch.compile(network)
+        return self._made[1]
+
+    def _converted(
+        self, network: Network, dtype: torch.dtype
+    ) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        """The residual, made for the weights as they are."""
+        tensors = chain(network.parameters(), network.buffers())
+        threads = torch.get_num_threads()
+        key = (threads, dtype, [(id(tensor), tensor._version) for tensor in tensors])
+        if self._made is None or self._made[0] != key:
+            make = _openvino if self.name == "openvino" else _onnx
+            try:
+                self._made = key, make(network, dtype, threads)
+            # The converters raise nearly anything.
+            except Exception as error:
+                raise ConfigError(
+                    f"the runtime {self.name!r} cannot take the network: {one_line(error)}"
+                ) from error
+        return self._made[1]
+
+
+def _forward(
+    forward: Callable[..., Tensor], device: torch.device, *, joined: bool
+) -> Callable[[Tensor], Tensor]:
+    """PyTorch, with the channels of a pixel side by side, as the convolutions are fastest."""
+
+    def predict(pixels: Tensor) -> Tensor:
+        wanted = pixels.requires_grad and torch.is_grad_enabled()
+        pixels = pixels.to(device, memory_format=torch.channels_last)
+        with nullcontext() if wanted else torch.inference_mode():
+            return forward(pixels[:, :3], pixels[:, 3:]) if joined else forward(pixels)
+
+    return predict
+
+
+def _adding(
+    network: Network, residual: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Callable[[Tensor], Tensor]:
+    sign = 1 if isinstance(network, GeneratorNetwork) else -1
+
+    def predict(pixels: Tensor) -> Tensor:
+        if pixels.requires_grad and torch.is_grad_enabled():
+            raise ConfigError("only the runtime 'torch' gives gradients")
+        with torch.no_grad():
+            given = pixels.detach().cpu().contiguous().numpy()
+            return torch.from_numpy(given[:, :3] + sign * residual(given))
+
+    return predict
+
+
+def _example(network: Network) -> Tensor:
+    side = 2 * network.size_multiple
+    return torch.zeros(1, network.in_channels, side, side)
+
+
+def _openvino(
+    network: Network, dtype: torch.dtype, threads: int
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    openvino = import_module("openvino")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # about its own way through PyTorch
+        model = openvino.convert_model(
+            Residual(network).eval(),
+            example_input=_example(network),
+            input=[-1, network.in_channels, -1, -1],
+        )
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": _OPENVINO_TYPES[dtype],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = openvino.compile_model(model, "CPU", settings)
+
+    def residual(pixels: NDArray[Any]) -> NDArray[Any]:
+        result: NDArray[Any] = compiled(pixels)[0]
+        return result
+
+    return residual
+
+
+def _onnx(
+    network: Network, dtype: torch.dtype, threads: int
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    onnxruntime = import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "residual.onnx"
+        export_onnx(network, path)
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def residual(pixels: NDArray[Any]) -> NDArray[Any]:
+        result: NDArray[Any] = session.run(None, {"input": pixels.astype(np.float32)})[0]
+        return result
+
+    return residual
+
+
+def export_onnx(network: Network, path: Path) -> None:
+    """Write the residual of a network as an ONNX file, for any number and size of pictures.
+
+    Its input "input" is y, N x 3 x H x W, or x and z joined, N x 4 x H x W, with H and W multiples
+    of the network's ``size_multiple``; its output "residual", N x 3 x H x W, is to be taken from y
+    or added to x.
+    """
+    axes = {0: "batch", 2: "height", 3: "width"}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter that needs no other package is the old one
+        torch.onnx.export(
+            Residual(network).eval(),
+            (_example(network),),
+            path,
+            input_names=["input"],
+            output_names=["residual"],
+            dynamic_axes={"input": axes, "residual": axes},
+            dynamo=False,
+        )

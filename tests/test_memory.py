@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from danet.errors import ConfigError
+from danet.memory import bytes_per_pixel, free_memory, is_out_of_memory, read_size
+from danet.networks import build
+
+
+@pytest.mark.parametrize("kind", ["denoiser", "generator"])
+@pytest.mark.parametrize("backbone", ["unet", "dncnn", "red", "ridnet", "nafnet"])
+def test_estimate_covers_what_lives_at_once(kind: str, backbone: str) -> None:
+    narrow = bytes_per_pixel(build(kind, backbone, 8, 2))  # type: ignore[call-overload]
+    wide = bytes_per_pixel(build(kind, backbone, 16, 2))  # type: ignore[call-overload]
+    # A layer has an input and an output of 8 channels of 4 bytes.
+    assert 2 * 8 * 4 < narrow < wide < 2 * narrow
+
+
+def test_estimate_leaves_the_network_as_it_is() -> None:
+    network = build("denoiser", "unet", 2, 2)
+    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    bytes_per_pixel(network)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, kept[name])
+
+
+def test_free_memory_is_within_the_machines() -> None:
+    available = free_memory(torch.device("cpu"))
+    assert available > 2**20
+    lines = [line.split() for line in Path("/proc/meminfo").read_text().splitlines()]
+    assert available <= next(int(line[1]) for line in lines if line[0] == "MemTotal:") * 1024
+
+
+def test_lack_of_memory_is_told_from_other_errors() -> None:
+    with pytest.raises(RuntimeError) as lacking:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(lacking.value)
+    with pytest.raises(RuntimeError) as other:
+        torch.ones(2) @ torch.ones(3)
+    assert not is_out_of_memory(other.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1", 1), ("2k", 2048), ("1.5 GiB", 3 * 2**29), ("3MB", 3 * 2**20)]
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert read_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "0", "-1G", "1X", "nan", "inf", "two"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no size of memory"):
+        read_size(text)

@@ -1,0 +1,126 @@
+import copy
+import pickle
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+import torch
+
+from danet import devices
+from danet.devices import fast_dtype
+from danet.errors import ConfigError
+from danet.networks import UNetDenoiser, UNetGenerator, build
+from danet.pretrained import Denoiser, NoiseGenerator
+
+INSTALLED = [
+    name
+    for name, module in (("openvino", "openvino"), ("onnx", "onnxruntime"))
+    if find_spec(module) and (name != "onnx" or find_spec("onnx"))
+]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_short_types_change_the_residual_alone(dtype: str) -> None:
+    network = UNetDenoiser(4, 3)
+    noisy = torch.rand(1, 3, 40, 61)
+    exact = Denoiser(network, dtype="float32")(noisy)
+    short = Denoiser(network, dtype=dtype)(noisy)
+    assert short.dtype == torch.float32
+    residual = (exact - noisy).abs().max()
+    error = (short - exact).abs().max()
+    # 8 bits of a residual, where 8 bits of a picture would be an error of 2^-9 at least.
+    assert 0 < error < 2**-6 * residual
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+
+
+def test_short_types_take_the_tiles_and_the_generator_too() -> None:
+    clean = torch.rand(3, 40, 61)
+    network = UNetGenerator(4, 2)
+    exact = NoiseGenerator(network, dtype="float32").sample(clean, n=2, seed=1)
+    short = NoiseGenerator(network, dtype="bfloat16", tile=8).sample(clean, n=2, seed=1)
+    torch.testing.assert_close(short, exact, rtol=0, atol=0.02)
+    assert not torch.equal(short, exact)
+
+
+def test_automatic_type_is_short_only_where_it_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    for has, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(devices, "_has_bfloat16", lambda has=has: has)
+        assert fast_dtype(cpu) == expected
+    assert fast_dtype(torch.device("mps")) == torch.float32
+    for capability, kind in (((9, 0), "bfloat16"), ((7, 5), "float16"), ((6, 1), "float32")):
+        monkeypatch.setattr(
+            torch.cuda, "get_device_capability", lambda _, capability=capability: capability
+        )
+        assert fast_dtype(torch.device("cuda")) == getattr(torch, kind)
+
+
+@pytest.mark.parametrize("runtime", INSTALLED)
+@pytest.mark.parametrize("backbone", ["unet", "dncnn", "red", "nafnet"])
+def test_other_runtimes_give_the_same(runtime: str, backbone: str) -> None:
+    network = build("denoiser", backbone, 4, 2)
+    denoiser = Denoiser(network, runtime=runtime, dtype="float32")
+    for size in ((40, 61), (16, 9)):
+        noisy = torch.rand(3, *size)
+        expected = Denoiser(network, runtime="torch", dtype="float32")(noisy)
+        torch.testing.assert_close(denoiser(noisy), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", INSTALLED)
+def test_other_runtimes_follow_the_weights_and_can_be_copied(runtime: str) -> None:
+    network = UNetGenerator(4, 2)
+    generator = NoiseGenerator(network, runtime=runtime)
+    clean = torch.rand(3, 16, 16)
+    before = generator.sample(clean, n=2, seed=1)
+    with torch.no_grad():
+        next(network.last.parameters()).mul_(2)
+    expected = NoiseGenerator(network, runtime="torch", dtype="float32").sample(clean, 2, seed=1)
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(generator)))
+    for model in (generator, copied):
+        torch.testing.assert_close(model.sample(clean, 2, seed=1), expected, rtol=0, atol=1e-5)
+    assert not torch.equal(before, expected)
+
+
+@pytest.mark.parametrize("runtime", INSTALLED)
+def test_other_runtimes_give_no_gradient(runtime: str) -> None:
+    denoiser = Denoiser(UNetDenoiser(4, 2), runtime=runtime)
+    with pytest.raises(ConfigError, match="gives gradients"):
+        denoiser(torch.rand(3, 16, 16, requires_grad=True))
+
+
+def test_compiling_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+
+    def fake(network: torch.nn.Module) -> torch.nn.Module:
+        compiled.append(network)
+        return network
+
+    monkeypatch.setattr(torch, "compile", fake)
+    network = UNetDenoiser(2, 2)
+    denoiser = Denoiser(network, compile=True)
+    denoiser(torch.rand(3, 16, 16))
+    denoiser(torch.rand(3, 40, 16))
+    assert compiled == [network]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dtype": "int8"}, "dtype is 'int8', and must be one of auto, float32"),
+        ({"runtime": "tensorrt"}, "runtime is 'tensorrt', and must be one of auto, torch"),
+    ],
+)
+def test_unknown_names_are_errors(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Denoiser(UNetDenoiser(2, 2), **settings)  # type: ignore[arg-type]
+
+
+def test_settings_that_do_not_go_together_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("danet.runtimes.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"pip install 'danet\[openvino\]'"):
+        Denoiser(UNetDenoiser(2, 2), runtime="openvino")
+    monkeypatch.setattr("danet.runtimes.find_spec", lambda name: name)
+    with pytest.raises(ConfigError, match="'onnx' has float32 alone"):
+        Denoiser(UNetDenoiser(2, 2), runtime="onnx", dtype="bfloat16")
+    with pytest.raises(ConfigError, match="compile is for PyTorch"):
+        Denoiser(UNetDenoiser(2, 2), runtime="openvino", compile=True)
