@@ -1,7 +1,7 @@
 """Bring trained networks into the package as the weights "photo", measured and with their card.
 
     DANET_DATA=... python benchmarks/release.py --limits docs/recipes/photo-limits.md
-        runs/photo-1-denoiser runs/photo-2-joint runs/photo-3-denoiser
+        runs/photo-1-denoiser runs/photo-2-joint runs/photo-3-denoiser runs/photo-4-generator
 
 The runs are those of docs/recipes, in their order; each network is that of the last run with one.
 """
@@ -21,6 +21,12 @@ from danet import weights
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "src" / "danet" / "weights_data" / "photo"
 KINDS: tuple[weights.Kind, ...] = ("denoiser", "generator")
+
+NETWORKS = {
+    "joint": "R, G and D",
+    "denoiser": "R alone, absolute error",
+    "base-g": "G and D",
+}
 
 CARD = """\
 ---
@@ -99,8 +105,9 @@ def training_table(runs: list[Path]) -> str:
         seconds = [json.loads(line)["seconds"] for line in (run / "log.jsonl").open()]
         # The clock starts anew when a run is resumed.
         ends = [a for a, b in zip(seconds, [*seconds[1:], 0], strict=True) if b < a]
-        joint = config["mode"] == "joint"
-        networks = "R, G and D" if joint else "R alone, absolute error"
+        networks = NETWORKS[config["mode"]]
+        if config.get("generator_start") == config["updates"]:
+            networks = "G alone, its start"
         lines.append(
             f"| {run.name} | {networks} | {config['updates']} | {config['batch_size']} real + "
             f"{config['extra_size']} made or strengthened | {config['patch_size']} px | "
@@ -158,7 +165,7 @@ def main() -> None:
         if (path := SHIPPED / kind / "model.safetensors").exists()
     ]
     card = CARD.format(
-        pairs=json.loads((options.runs[-1] / "config.json").read_text())["pairs"],
+        pairs=max(json.loads((run / "config.json").read_text())["pairs"] for run in options.runs),
         training=training_table(options.runs),
         hardware=result["hardware"],
         fakes=result["generation"]["fakes"],
