@@ -77,7 +77,7 @@ def denoisers(root: Path, output: Path) -> str:
         for name, row in means(output / dataset, partial(evaluate, pairs, methods)).items():
             cells = [f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"]
             seconds = row.get("seconds_per_megapixel")
-            cells.append("" if seconds is None else f"{seconds:.2g}")
+            cells.append("" if seconds is None else f"{seconds:.3g}")
             scores.setdefault(name, []).extend(cells)
     heads = [f"{name} {score}" for name in DATASETS.values() for score in ("PSNR", "SSIM", "s/MP")]
     return table(["denoiser", *heads], [[name, *cells] for name, cells in scores.items()])
