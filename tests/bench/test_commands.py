@@ -66,6 +66,7 @@ def test_evaluate(
     content = json.loads((output / "report.json").read_text())
     assert content["facts"]["self-ensemble"] == "yes"
     assert content["facts"]["weights"] == str(tiny_weights)
+    assert content["facts"]["computed in"] == "float32"
     assert "CPU" in content["facts"]["hardware"]
     assert list(content["mean"]) == ["noisy", "denoised", "skimage-wavelet"]
     assert set(content["mean"]["denoised"]) == {"psnr", "ssim", "seconds_per_megapixel"}
