@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -13,9 +14,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from danet import ensemble
+from danet.batching import in_batches
 from danet.devices import usable_device
-from danet.errors import WeightsError
-from danet.images import ImageForm, Picture, from_tensor, stack, to_tensor
+from danet.errors import ConfigError, WeightsError
+from danet.images import (
+    ImageForm,
+    Picture,
+    difference_from_tensor,
+    from_tensor,
+    stack,
+    to_tensor,
+)
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.sampling import check_draws
 from danet.tiling import check_tile, run_tiled
@@ -185,33 +195,175 @@ class Denoiser(_Pretrained):
     _kind = "denoiser"
     _network_class = DenoiserNetwork
 
-    def __call__(self, image: _PictureT) -> _PictureT:
+    @overload
+    def __call__(
+        self,
+        image: _PictureT,
+        *,
+        strength: float = 1.0,
+        residual: Literal[False] = False,
+        self_ensemble: bool = False,
+    ) -> _PictureT: ...
+
+    @overload
+    def __call__(
+        self,
+        image: Tensor,
+        *,
+        strength: float = 1.0,
+        residual: Literal[True],
+        self_ensemble: bool = False,
+    ) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self,
+        image: Image.Image | NDArray[Any],
+        *,
+        strength: float = 1.0,
+        residual: Literal[True],
+        self_ensemble: bool = False,
+    ) -> NDArray[np.float32]: ...
+
+    def __call__(
+        self,
+        image: Picture,
+        *,
+        strength: float = 1.0,
+        residual: bool = False,
+        self_ensemble: bool = False,
+    ) -> Picture:
         """Denoise a picture.
 
         No gradient is kept, unless the picture is a tensor that requires one; then the
         result is differentiable, and is computed as a whole whatever its size.
 
         Args:
-            image: a PIL image; a NumPy array, H x W or H x W x 1, 3 or 4, of uint8, uint16 or
-                float in [0, 1]; or a torch tensor, C x H x W or N x C x H x W with C
-                1, 3 or 4, of float in [0, 1].  It is left as it is.
+            image: a PIL image; a NumPy array, H x W or H x W x C, of uint8, uint16 or float in
+                [0, 1]; or a torch tensor, C x H x W or N x C x H x W, of float in [0, 1].  C is 1
+                (grey), 2 (grey and alpha), 3 or 4 (RGBA).  It is left as it is.
+            strength: how much of the noise that the network finds is taken: 0 none, 1 all,
+                and above 1 more than that.
+            residual: give the noise that is taken instead of the picture without it.
+            self_ensemble: take the mean over the eight flips and rotations of the picture, see
+                `danet.ensemble.self_ensemble`.  It takes eight times as long.
 
         Returns:
             A picture of the same kind, type, size and device, in [0, 1] where it is of floats.
             Transparency is as before.  PIL modes without plain channels come back as
-            `danet.images.to_tensor` says.
+            `danet.images.to_tensor` says.  The residual is a float32 array, or a tensor for
+            a tensor, of the picture's layout without transparency; it has a sign, and the
+            picture less the residual is the result, before it is clamped and rounded.
+
+        Raises:
+            ImageError: the picture cannot be taken; the message says why.
+            ConfigError: the strength is negative or not finite.
+
+        Example:
+            >>> from danet.networks import UNetDenoiser
+            >>> denoiser = Denoiser(UNetDenoiser(width=2))
+            >>> denoiser(torch.rand(3, 45, 70), strength=0.5).shape
+            torch.Size([3, 45, 70])
+            >>> denoiser(np.zeros((45, 70), np.uint8), residual=True).dtype
+            dtype('float32')
+        """
+        _check_strength(strength)
+        pixels, form = to_tensor(image)
+        denoised = self._denoised(pixels, strength, self_ensemble)
+        if residual:
+            return difference_from_tensor(pixels - denoised, form)
+        return from_tensor(denoised, form)
+
+    def map(
+        self,
+        pictures: Iterable[_PictureT],
+        *,
+        strength: float = 1.0,
+        self_ensemble: bool = False,
+        batch_size: int = 16,
+        progress: bool = False,
+    ) -> Iterator[_PictureT]:
+        """Denoise many pictures of any sizes; those of one size are computed together.
+
+        Args:
+            pictures: as for calling the denoiser, of mixed kinds if need be.  They are taken
+                as they are needed, some ahead, and can be without end.
+            strength: as for calling the denoiser.
+            self_ensemble: as for calling the denoiser.
+            batch_size: the most pictures that are computed at once; large ones are fewer.
+            progress: show a progress bar on standard error.
+
+        Returns:
+            An iterator over the results, in the order of the pictures.  They equal those of
+            single pictures but for the rounding of float32.
+
+        Raises:
+            ImageError: a picture cannot be taken; its number, from 0, is in the message.
+            ConfigError: the strength or the batch size is of no use; at once.
+
+        Example:
+            >>> from danet.networks import UNetDenoiser
+            >>> denoiser = Denoiser(UNetDenoiser(width=2))
+            >>> pictures = [torch.rand(3, 45, 70), torch.rand(1, 20, 30), torch.rand(3, 45, 70)]
+            >>> [tuple(result.shape) for result in denoiser.map(pictures)]
+            [(3, 45, 70), (1, 20, 30), (3, 45, 70)]
+        """
+        _check_strength(strength)
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, and must be at least 1")
+
+        def denoise(pixels: Tensor) -> Tensor:
+            return self._denoised(pixels, strength, self_ensemble)
+
+        results: Any = in_batches(pictures, denoise, batch_size)
+        if progress:
+            from tqdm import tqdm
+
+            total = len(pictures) if isinstance(pictures, Sized) else None
+            results = tqdm(results, total=total, unit="picture")
+        return cast("Iterator[_PictureT]", iter(results))
+
+    def uncertainty(self, image: Picture) -> NDArray[np.float32] | Tensor:
+        """How much the results of the eight flips and rotations of a picture differ.
+
+        It is large where the network decides by little, as in fine texture under strong noise;
+        it is no measure of what all eight miss alike, and not calibrated: the true error can be
+        several times as large.
+
+        Args:
+            image: as for calling the denoiser.
+
+        Returns:
+            The standard deviation of the eight results for each pixel, on the scale of [0, 1],
+            in the layout of the residual.
 
         Raises:
             ImageError: the picture cannot be taken; the message says why.
 
         Example:
             >>> from danet.networks import UNetDenoiser
-            >>> denoiser = Denoiser(UNetDenoiser(width=2))
-            >>> denoiser(torch.rand(3, 45, 70)).shape
-            torch.Size([3, 45, 70])
+            >>> Denoiser(UNetDenoiser(width=2)).uncertainty(np.zeros((45, 70))).shape
+            (45, 70)
         """
         pixels, form = to_tensor(image)
-        return cast(_PictureT, from_tensor(self._run(pixels, self.network), form))
+        # Welford's sums: the eight results need not be held at once.
+        mean = torch.zeros_like(pixels)
+        squares = torch.zeros_like(pixels)
+        for count, view in enumerate(ensemble.views(pixels, self._predict), 1):
+            difference = view - mean
+            mean = mean + difference / count
+            squares = squares + difference * (view - mean)
+        return difference_from_tensor((squares / 7).sqrt(), form)
+
+    def _denoised(self, pixels: Tensor, strength: float, self_ensemble: bool) -> Tensor:
+        if self_ensemble:
+            result = ensemble.self_ensemble(pixels, self._predict)
+        else:
+            result = self._predict(pixels)
+        return result if strength == 1 else torch.lerp(pixels, result, strength)
+
+    def _predict(self, pixels: Tensor) -> Tensor:
+        return self._run(pixels, self.network)
 
 
 class NoiseGenerator(_Pretrained):
@@ -330,6 +482,11 @@ def _latent(clean: Tensor, seeds: list[Any]) -> Tensor:
         source = torch.Generator().manual_seed(int(state[0]))
         maps.append(torch.randn((1, *clean.shape[-2:]), generator=source))
     return torch.stack(maps).to(clean.device)
+
+
+def _check_strength(strength: float) -> None:
+    if not (math.isfinite(strength) and strength >= 0):
+        raise ConfigError(f"strength is {strength}, and must be a finite number of at least 0")
 
 
 @contextmanager
