@@ -6,18 +6,20 @@ import argparse
 import sys
 from collections.abc import Callable
 
-__all__ = ["FAILED", "add_network_arguments", "at_least", "complain"]
+__all__ = ["FAILED", "add_network_arguments", "at_least", "complain", "say"]
 
 FAILED = 2
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """What argparse turns a word by into an integer that is not below ``least``."""
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """What argparse turns a word by into an integer from ``least`` to ``most``."""
 
     def number(text: str) -> int:
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"{value} is more than {most}")
         return value
 
     return number
@@ -44,7 +46,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 def complain(line: str) -> None:
     """Print an error to standard error."""
+    say(f"error: {line}")
+
+
+def say(line: str) -> None:
+    """Print a message to standard error."""
     from tqdm import tqdm
 
     # Unlike print, this keeps the line clear of a progress bar.
-    tqdm.write(f"danet: error: {line}", file=sys.stderr)
+    tqdm.write(f"danet: {line}", file=sys.stderr)
