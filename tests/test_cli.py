@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +30,7 @@ from danet.errors import ConfigError
 from danet.networks import UNetDenoiser, UNetGenerator
 
 Run = Callable[..., int]
+SUMMARY = re.compile(r"danet: \d+ done, \d+ skipped, \d+ failed")
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +74,12 @@ def files(folder: str) -> list[str]:
 
 
 def error_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What stood on standard error, which must be all that was printed."""
+    """The errors on standard error, where besides only the summary may stand."""
     out, err = capsys.readouterr()
     assert out == ""
-    return [line.removeprefix("danet: error: ") for line in err.splitlines()]
+    lines = [line for line in err.splitlines() if not SUMMARY.fullmatch(line)]
+    assert all(line.startswith("danet: error: ") for line in lines)
+    return [line.removeprefix("danet: error: ") for line in lines]
 
 
 def test_denoise_one_picture_to_a_file(run: Run, weights: Path) -> None:
@@ -133,6 +141,115 @@ def test_bad_pictures_are_named_and_the_others_done(
     assert files("out") == ["first.png", "last.png"]
 
 
+def test_recursive_keeps_the_folders_and_leaves_the_output_out(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["1.png", "a/1.png", "a/b/2.tiff", ".hidden/3.png", "a/.4.png"]
+    for seed, name in enumerate(names):
+        picture(f"in/{name}", seed)
+    np.save("in/a/5.npy", np.zeros((3, 4), np.uint8))
+    expected = ["1.png", "a/1.png", "a/5.npy", "a/b/2.tiff"]
+    for _ in range(2):
+        assert run("denoise", "in", "-o", "in/out", "--recursive") == 0
+        assert files("in/out") == expected
+        assert capsys.readouterr().err.splitlines() == ["danet: 4 done, 0 skipped, 0 failed"]
+    assert run("denoise", "in", "-o", "flat") == 0
+    assert files("flat") == ["1.png"]
+
+
+def test_existing_outputs_are_skipped(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, name in enumerate(["in/1.png", "in/2.png", "in/3.png"]):
+        picture(name, seed)
+    Path("in/3.png").write_text("not a picture")
+    older = picture("out/1.png", 5).read_bytes()
+    assert run("denoise", "in", "-o", "out", "--skip-existing") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "danet: 1 done, 1 skipped, 1 failed"
+    assert Path("out/1.png").read_bytes() == older
+    assert files("out") == ["1.png", "2.png"]
+    Path("in/3.png").unlink()
+    assert run("denoise", "in", "-o", "out", "--skip-existing") == 0
+    assert "0 done, 2 skipped, 0 failed" in capsys.readouterr().err
+
+
+def test_several_jobs_do_what_one_does(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(6):
+        picture(f"in/{seed}.png", seed)
+    Path("in/7.png").write_text("not a picture")
+    for jobs in ("1", "3"):
+        assert run("denoise", "in", "-o", jobs, "--jobs", jobs) == 2
+        (line,) = error_lines(capsys)
+        assert line.startswith("in/7.png: ")
+    assert files("1") == files("3") == [f"{seed}.png" for seed in range(6)]
+    for name in files("1"):
+        np.testing.assert_array_equal(pixels(f"1/{name}"), pixels(f"3/{name}"))
+
+
+def test_strength_self_ensemble_and_residual(run: Run, weights: Path) -> None:
+    noisy = images.read_image(picture("noisy.png"))
+    denoiser = danet.Denoiser.from_pretrained(weights, device="cpu")
+    cases: list[tuple[list[str], dict[str, Any]]] = [
+        (["--strength", "0"], {"strength": 0.0}),
+        (["--strength", "1.5"], {"strength": 1.5}),
+        (["--self-ensemble"], {"self_ensemble": True}),
+    ]
+    for arguments, settings in cases:
+        assert run("denoise", "noisy.png", "-o", "clean.png", *arguments) == 0
+        expected = np.asarray(denoiser(noisy, **settings))
+        np.testing.assert_array_equal(pixels("clean.png"), expected)
+    assert run("denoise", "noisy.png", "-o", "noise.npy", "--residual") == 0
+    assert run("denoise", "noisy.png", "-o", "noise.png", "--residual") == 0
+    noise = np.load("noise.npy")
+    np.testing.assert_allclose(noise, denoiser(noisy, residual=True), atol=1e-6)
+    assert noise.min() < 0 < noise.max()
+    expected = (noise * 255 + 127.5).clip(0, 255)
+    assert np.abs(pixels("noise.png") - expected).max() <= 0.51
+
+
+def test_quality_and_every_frame(run: Run) -> None:
+    picture("noisy.jpg")
+    assert run("denoise", "noisy.jpg", "-o", "same.jpg") == 0
+    assert run("denoise", "noisy.jpg", "-o", "small.jpg", "--quality", "20") == 0
+    assert Path("small.jpg").stat().st_size < Path("same.jpg").stat().st_size
+    pages = [Image.fromarray(pixels("noisy.jpg")), Image.new("L", (7, 5))]
+    pages[0].save("pages.tif", save_all=True, append_images=pages[1:])
+    assert run("denoise", "pages.tif", "-o", "out.tif") == 0
+    with Image.open("out.tif") as result:
+        assert [result.seek(number) or result.size for number in range(2)] == [(50, 37), (7, 5)]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_leaves_no_half_file(weights: Path, tmp_path: Path, jobs: str) -> None:
+    for seed in range(60):
+        picture(str(tmp_path / f"in/{seed:02}.tif"), seed, 200, 300)
+    code = (
+        "import signal, sys, danet.cli\n"
+        # Tests may run where this signal is ignored, and processes inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.exit(danet.cli.main())"
+    )
+    arguments = ["denoise", "in", "-o", "out", "--jobs", jobs, "--weights", str(weights)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--device", "cpu"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while not (tmp_path / "out/00.tif").exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    (line,) = errors.splitlines()
+    assert SUMMARY.fullmatch(line)
+    done = files(str(tmp_path / "out"))
+    assert 1 <= len(done) < 60
+    for name in done:
+        assert name.endswith(".tif") and not name.startswith(".")
+        images.read_image(tmp_path / "out" / name)
+
+
 @pytest.mark.parametrize(
     ("fault", "line"),
     [
@@ -150,10 +267,10 @@ def test_a_picture_that_cannot_be_computed_is_named_and_the_others_done(
 ) -> None:
     compute = danet.Denoiser.__call__
 
-    def small_only(denoiser: danet.Denoiser, image: Image.Image) -> Image.Image:
-        if image.width > 100:
+    def small_only(denoiser: danet.Denoiser, image: Any, **settings: Any) -> Any:
+        if image.shape[1] > 100:
             raise fault
-        return compute(denoiser, image)
+        return compute(denoiser, image, **settings)
 
     monkeypatch.setattr(danet.Denoiser, "__call__", small_only)
     picture("large.png", width=101)
@@ -172,13 +289,15 @@ def test_a_bad_picture_leaves_an_older_output_as_it_was(run: Run) -> None:
 
 
 def test_a_picture_too_large_to_be_true_is_an_error(
-    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture("noisy.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert run("denoise", "noisy.png", "-o", "clean.png") == 2
+    limit = Image.MAX_IMAGE_PIXELS
+    assert run("denoise", "noisy.png", "-o", "clean.png", "--max-pixels", str(37 * 50 - 2)) == 2
     (line,) = error_lines(capsys)
     assert line.startswith("noisy.png: ")
+    assert run("denoise", "noisy.png", "-o", "clean.png", "--max-pixels", str(37 * 50)) == 0
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
 @pytest.mark.parametrize(
@@ -276,6 +395,11 @@ def test_unknown_weights_and_devices(
         ["data", "prepare", "folder", "pairs", "out", "--bits", "12"],
         ["data", "check", "folder", "pairs", "out", "--worst", "0"],
         ["denoise", "a.png", "-o", "b.png", "--tile", "0"],
+        ["denoise", "a.png", "-o", "b.png", "--strength", "-1"],
+        ["denoise", "a.png", "-o", "b.png", "--strength", "nan"],
+        ["denoise", "a.png", "-o", "b.png", "--quality", "101"],
+        ["denoise", "a.png", "-o", "b.png", "--jobs", "0"],
+        ["denoise", "a.png", "-o", "b.png", "--max-pixels", "0"],
         ["generate", "a.png", "-o", "out", "-n", "0"],
         ["generate", "a.png", "-o", "out", "--seed", "-1"],
         ["generate", "a.png", "-o", "out", "--seed", "one"],
@@ -289,11 +413,11 @@ def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str
 
 
 def test_an_interrupt_ends_without_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     picture("noisy.png")
-    monkeypatch.setattr(images, "write_image", interrupt)
+    monkeypatch.setattr(images, "process_file", interrupt)
     assert run("denoise", "noisy.png", "-o", "out") == 130
 
 
@@ -444,6 +568,7 @@ def test_errors_of_a_process_are_one_line_without_a_progress_bar(
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+    line, summary = done.stderr.splitlines()
     assert line.startswith("danet: error: missing.png: ")
+    assert summary == "danet: 1 done, 0 skipped, 1 failed"
     assert files(str(tmp_path / "out")) == ["noisy.png"]

@@ -15,8 +15,8 @@ FLOORS = {
         [
             "errors",
             "backbones networks files devices images sizes filters sampling",
-            "memory parts runtimes engine tiling ensemble "
-            "metrics noise data screening layouts container prepare check",
+            "memory parts runtimes engine tiling ensemble batching "
+            "metrics noise noise_level data screening layouts container prepare check",
             "weights pretrained",
             "train bench",
             "cli __main__ __init__",

@@ -74,6 +74,132 @@ def test_denoiser_gives_back_the_kind_it_takes(denoiser: Denoiser, image: Any) -
 
 
 @pytest.mark.parametrize("image", PICTURES)
+def test_strength_scales_what_is_taken(denoiser: Denoiser, image: Any) -> None:
+    residual = denoiser(image, residual=True)
+    assert isinstance(residual, Tensor if isinstance(image, Tensor) else np.ndarray)
+    twice = denoiser(image, strength=2, residual=True)
+    np.testing.assert_allclose(np.asarray(twice), 2 * np.asarray(residual), atol=1e-6)
+    unchanged = np.asarray(denoiser(image, strength=0)).astype(float)
+    np.testing.assert_allclose(unchanged, np.asarray(image).astype(float), atol=1e-7)
+    assert same(denoiser(image, strength=1), denoiser(image))
+    assert describe(denoiser(image, strength=1.5)) == describe(image)
+
+
+def test_the_residual_is_what_is_missing_from_the_result(denoiser: Denoiser) -> None:
+    image = torch.rand(3, 37, 50)
+    residual = denoiser(image, residual=True)
+    assert residual.min() < 0 < residual.max()
+    torch.testing.assert_close((image - residual).clamp(0, 1), denoiser(image))
+    alpha = torch.rand(4, 37, 50)
+    assert denoiser(alpha, residual=True).shape == (3, 37, 50)
+
+
+@pytest.mark.parametrize(
+    "options", [{"strength": 0.5}, {"residual": True}, {"self_ensemble": True}]
+)
+def test_options_are_computed_in_tiles_too(denoiser: Denoiser, options: dict[str, Any]) -> None:
+    image = picture(45, 301)
+    whole = np.asarray(denoiser(image, **options)).astype(float)
+    sides: list[int] = []
+    denoiser.network.register_forward_hook(
+        lambda _, inputs, __: sides.append(max(inputs[0].shape[2:]))
+    )
+    denoiser.engine.tile = 32
+    tiled = np.asarray(denoiser(image, **options)).astype(float)
+    assert max(sides) < 301
+    np.testing.assert_allclose(tiled, whole, atol=1e-6 if "residual" in options else 1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"strength": 0.5}, {"residual": True}, {"self_ensemble": True}]
+)
+def test_out_goes_with_the_plain_result_alone(denoiser: Denoiser, options: dict[str, Any]) -> None:
+    image = picture()
+    out = np.zeros_like(image)
+    assert denoiser(image, out=out) is out
+    np.testing.assert_array_equal(out, denoiser(image))
+    with pytest.raises(ConfigError, match="out goes with none of"):
+        denoiser(image, out=out, **options)
+
+
+@pytest.mark.parametrize("strength", [-0.1, float("nan"), float("inf")])
+def test_bad_strength(denoiser: Denoiser, strength: float) -> None:
+    for call in (denoiser.__call__, lambda image, **more: denoiser.map([image], **more)):
+        with pytest.raises(ConfigError, match=f"strength is {strength}"):
+            call(picture(), strength=strength)
+
+
+def test_self_ensemble_follows_the_flips_of_the_picture(denoiser: Denoiser) -> None:
+    image = torch.rand(1, 3, 37, 50)
+    result = denoiser(image, self_ensemble=True)
+    torch.testing.assert_close(denoiser(image.flip(3), self_ensemble=True), result.flip(3))
+    assert not torch.allclose(denoiser(image.flip(3)), denoiser(image).flip(3))
+
+
+def test_uncertainty_is_the_spread_of_the_eight_results(denoiser: Denoiser) -> None:
+    image = torch.rand(3, 37, 50)
+    results = [
+        torch.rot90(denoiser(torch.rot90(view, turns, (1, 2)), residual=True), -turns, (1, 2))
+        for view in (image, image.flip(2))
+        for turns in range(4)
+    ]
+    results[4:] = [result.flip(2) for result in results[4:]]
+    expected = torch.stack(results).std(dim=0)
+    uncertainty = denoiser.uncertainty(image)
+    torch.testing.assert_close(uncertainty, expected, rtol=1e-3, atol=1e-6)
+    assert np.asarray(denoiser.uncertainty(picture())).shape == (37, 50, 3)
+
+
+def test_map_gives_what_single_calls_give(denoiser: Denoiser) -> None:
+    pictures: list[Any] = [*PICTURES, *reversed(PICTURES)]
+    results = list(denoiser.map(iter(pictures), strength=0.5, batch_size=3))
+    assert len(results) == len(pictures)
+    for result, image in zip(results, pictures, strict=True):
+        assert describe(result) == describe(image)
+        single = np.asarray(denoiser(image, strength=0.5)).astype(float)
+        top = 1 if np.asarray(image).dtype.kind == "f" else np.iinfo(np.asarray(image).dtype).max
+        # A value that lies between two integers may be rounded to either.
+        np.testing.assert_allclose(
+            np.asarray(result).astype(float), single, atol=1e-5 if top == 1 else 1
+        )
+
+
+def test_map_computes_pictures_of_one_size_together_and_takes_few_ahead(
+    denoiser: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("danet.batching._WINDOW_PIXELS", 6 * 20 * 30)
+    batches = []
+    denoiser.network.register_forward_hook(
+        lambda _, inputs, __: batches.append(tuple(inputs[0].shape))
+    )
+    taken: list[int] = []
+
+    def endless() -> Any:
+        while True:
+            taken.append(len(taken))
+            yield torch.rand(3, *((20, 30) if len(taken) % 2 else (30, 20)))
+
+    results = denoiser.map(endless(), batch_size=2)
+    assert taken == []
+    assert [next(results).shape[1] for _ in range(6)] == [20, 30] * 3
+    assert taken == list(range(6))
+    assert sorted(shape[0] for shape in batches) == [1, 1, 2, 2]
+
+
+def test_map_names_the_picture_and_shows_progress(
+    denoiser: Denoiser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ImageError, match="picture 1: the picture holds nan"):
+        list(denoiser.map([picture(), np.full((3, 4), np.nan)]))
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        denoiser.map([], batch_size=0)
+    assert list(denoiser.map([])) == []
+    assert capsys.readouterr().err == ""
+    assert len(list(denoiser.map([picture()], progress=True))) == 1
+    assert "1/1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("image", PICTURES)
 def test_generator_gives_back_the_kind_it_takes(generator: NoiseGenerator, image: Any) -> None:
     kept = image.clone() if isinstance(image, Tensor) else image.copy()
     result = generator.sample(image, n=2, seed=1)

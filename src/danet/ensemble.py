@@ -5,12 +5,12 @@ Nothing here knows a network: a picture goes in, and a function that treats it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-__all__ = ["self_ensemble"]
+__all__ = ["self_ensemble", "views"]
 
 
 def self_ensemble(image: Tensor, predict: Callable[[Tensor], Tensor]) -> Tensor:
@@ -32,9 +32,23 @@ def self_ensemble(image: Tensor, predict: Callable[[Tensor], Tensor]) -> Tensor:
         True
     """
     total = torch.zeros_like(image)
+    for view in views(image, predict):
+        total += view
+    return total / 8
+
+
+def views(image: Tensor, predict: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+    """What a function makes of the eight flips and rotations of a picture, each turned back.
+
+    Args:
+        image: as for `self_ensemble`.
+        predict: as for `self_ensemble`.
+
+    Yields:
+        Eight results of the shape of the picture, one after the other.
+    """
     for turns in range(4):
         turned = torch.rot90(image, turns, (-2, -1))
-        total += torch.rot90(predict(turned), -turns, (-2, -1))
+        yield torch.rot90(predict(turned), -turns, (-2, -1))
         mirrored = predict(turned.flip(-1)).flip(-1)
-        total += torch.rot90(mirrored, -turns, (-2, -1))
-    return total / 8
+        yield torch.rot90(mirrored, -turns, (-2, -1))

@@ -9,18 +9,20 @@ from typing import Any
 
 from danet.errors import ConfigError
 
-__all__ = ["FAILED", "add_network_arguments", "at_least", "complain", "network_settings"]
+__all__ = ["FAILED", "add_network_arguments", "at_least", "complain", "network_settings", "say"]
 
 FAILED = 2
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """What argparse turns a word by into an integer that is not below ``least``."""
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """What argparse turns a word by into an integer from ``least`` to ``most``."""
 
     def number(text: str) -> int:
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"{value} is more than {most}")
         return value
 
     return number
@@ -78,7 +80,12 @@ def _size(text: str) -> int:
 
 def complain(line: str) -> None:
     """Print an error to standard error."""
+    say(f"error: {line}")
+
+
+def say(line: str) -> None:
+    """Print a message to standard error."""
     from tqdm import tqdm
 
     # Unlike print, this keeps the line clear of a progress bar.
-    tqdm.write(f"danet: error: {line}", file=sys.stderr)
+    tqdm.write(f"danet: {line}", file=sys.stderr)

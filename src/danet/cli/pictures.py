@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import logging
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet.cli.console import FAILED, add_network_arguments, at_least, complain, network_settings
+from danet.cli.console import (
+    FAILED,
+    add_network_arguments,
+    at_least,
+    complain,
+    network_settings,
+    say,
+)
 from danet.errors import ConfigError, DanetError, DataError, one_line
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["add_commands"]
 
 # A picture to read, and the files to write for it.
 Job = tuple[Path, list[Path]]
 
+_OUTCOMES = ("done", "skipped", "failed")
+_STATUS = """\
+exit status: 0 when every picture is done or skipped, 2 when one failed (the others are done all
+the same) or the arguments are wrong, 130 when interrupted
+"""
+
 
 def add_commands(commands: Any) -> None:
     """Add the two commands to the subparsers of ``danet``."""
-    denoise = commands.add_parser("denoise", help="remove the noise of pictures")
+    denoise = commands.add_parser("denoise", help="remove the noise of pictures", epilog=_STATUS)
     _add_picture_arguments(denoise)
     denoise.add_argument(
         "-o",
@@ -31,9 +50,49 @@ def add_commands(commands: Any) -> None:
         metavar="OUT",
         help="a folder, in which pictures keep their names; or, for one picture, NAME.SUFFIX",
     )
+    denoise.add_argument(
+        "--strength",
+        type=_strength,
+        default=1.0,
+        help="how much of the noise is taken: 0 none, 1 all that is found, above 1 more "
+        "(default: %(default)s)",
+    )
+    denoise.add_argument(
+        "--self-ensemble",
+        action="store_true",
+        help="take the mean over eight flips and rotations: a little better, eight times as long",
+    )
+    denoise.add_argument(
+        "--residual",
+        action="store_true",
+        help="write the noise that is taken, around middle grey; with its sign in float files",
+    )
+    denoise.add_argument(
+        "--quality",
+        type=at_least(1, 100),
+        help="quality of JPEG, WebP and AVIF (default: that of the picture if both are JPEG, "
+        "else 95)",
+    )
+    denoise.add_argument(
+        "--recursive",
+        action="store_true",
+        help="take the subfolders of folders as well, and keep them in the output",
+    )
+    denoise.add_argument(
+        "--skip-existing", action="store_true", help="leave out pictures whose output is there"
+    )
+    denoise.add_argument(
+        "--jobs",
+        type=at_least(1),
+        default=1,
+        metavar="COUNT",
+        help="pictures in work at once, each with memory of its own (default: %(default)s)",
+    )
     denoise.set_defaults(command=_denoise)
 
-    generate = commands.add_parser("generate", help="make noisy versions of clean pictures")
+    generate = commands.add_parser(
+        "generate", help="make noisy versions of clean pictures", epilog=_STATUS
+    )
     _add_picture_arguments(generate)
     generate.add_argument(
         "-n",
@@ -64,25 +123,57 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PICTURES",
-        help="picture files, or folders of them (without their subfolders)",
+        help="picture files, or folders of them",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=at_least(1),
+        default=2 * 89_478_485,  # as Pillow has it
+        metavar="COUNT",
+        help="pictures of more pixels are taken for faulty files (default: %(default)s)",
     )
     add_network_arguments(parser)
+
+
+def _strength(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number of at least 0")
+    return value
 
 
 def _denoise(options: argparse.Namespace) -> int:
     from danet import images
     from danet.pretrained import Denoiser
 
-    jobs = _denoise_jobs(options.pictures, options.output)
+    jobs = _denoise_jobs(options.pictures, options.output, options.recursive)
     _check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
+    strength, self_ensemble = options.strength, options.self_ensemble
 
     def work(picture: Path, outputs: list[Path]) -> None:
-        noisy = _read(picture)
-        images.format_of(outputs[0])  # refuses a suffix before the long computing
-        images.write_image(denoiser(noisy), outputs[0])
+        def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
+            if not options.residual:
+                return denoiser(pixels, strength=strength, self_ensemble=self_ensemble)
+            noise = denoiser(pixels, strength=strength, self_ensemble=self_ensemble, residual=True)
+            is_array = outputs[0].suffix.lower() == ".npy"
+            return noise if is_array else _around_grey(noise, pixels.dtype)
 
-    return _do(jobs, work)
+        _refuse_folder(picture)
+        images.process_file(picture, outputs[0], denoise, quality=options.quality)
+
+    with _picture_limits(options.max_pixels):
+        return _do(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)
+
+
+def _around_grey(noise: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Noise as a picture of a type: with its sign if of floats, else 0 is in the middle."""
+    import numpy as np
+
+    if dtype.kind == "f":
+        return noise
+    values: NDArray[Any] = np.rint((noise + 0.5).clip(0, 1) * np.iinfo(dtype).max)
+    return values.astype(dtype)
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -94,23 +185,49 @@ def _generate(options: argparse.Namespace) -> int:
     generator = NoiseGenerator.from_pretrained(options.weights, **network_settings(options))
 
     def work(picture: Path, outputs: list[Path]) -> None:
-        versions = generator.stream(_read(picture), len(outputs), options.seed)
+        _refuse_folder(picture)
+        versions = generator.stream(images.read_image(picture), len(outputs), options.seed)
         for version, output in zip(versions, outputs, strict=True):
             images.write_image(version, output)
 
-    return _do(jobs, work)
+    with _picture_limits(options.max_pixels):
+        return _do(jobs, work)
 
 
-def _denoise_jobs(paths: list[Path], output: Path) -> list[Job]:
+@contextmanager
+def _picture_limits(max_pixels: int) -> Iterator[None]:
+    """Let Pillow refuse larger pictures, and the readers be silent on odd metadata."""
+    from PIL import Image
+
+    for name in ("PIL", "tifffile"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # it warns at this, and refuses at twice
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
     from danet import images
 
     if output.suffix and not output.is_dir():
         if len(paths) == 1 and not paths[0].is_dir():
             return [(paths[0], [output])]
-        if output.suffix.lower() in images.READABLE:
+        if output.suffix.lower() in {*images.READABLE, ".npy"}:
             raise ConfigError(f"{output}: one file for several pictures; name a folder instead")
     _check_folder(output)
-    return [(picture, [output / picture.name]) for picture in _pictures(paths)]
+    jobs = []
+    for path in paths:
+        # With --recursive, a second run shall not take up the results of the first.
+        done = output.resolve() if recursive else None
+        for picture in _pictures(path, recursive, done):
+            name = picture.relative_to(path) if picture != path else Path(picture.name)
+            jobs.append((picture, [output / name]))
+    return jobs
 
 
 def _generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
@@ -118,21 +235,31 @@ def _generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
     digits = max(2, len(str(n - 1)))
     return [
         (picture, [folder / f"{picture.stem}_{number:0{digits}d}.png" for number in range(n)])
-        for picture in _pictures(paths)
+        for path in paths
+        for picture in _pictures(path)
     ]
 
 
-def _pictures(paths: list[Path]) -> list[Path]:
-    """The files among ``paths`` and those in its folders.
+def _pictures(path: Path, recursive: bool = False, but: Path | None = None) -> list[Path]:
+    """The pictures in a folder, without hidden ones and those below ``but``; or a file itself.
 
-    A folder without pictures stays in the list, for ``_read`` to refuse it when its turn comes.
+    A folder without pictures is given itself, for ``_refuse_folder`` when its turn comes.
     """
-    from danet.data import picture_files
+    from danet import images
 
-    pictures = []
-    for path in paths:
-        pictures += (picture_files(path) or [path]) if path.is_dir() else [path]
-    return pictures
+    if not path.is_dir():
+        return [path]
+    suffixes = {*images.READABLE, ".npy"}
+    found = sorted(
+        file
+        for file in (path.rglob("*") if recursive else path.iterdir())
+        if file.suffix.lower() in suffixes
+        # Some systems put a hidden file of the same suffix beside each picture.
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        and file.is_file()
+        and (but is None or but not in file.resolve().parents)
+    )
+    return found or [path]
 
 
 def _check_folder(folder: Path) -> None:
@@ -163,21 +290,25 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _read(picture: Path) -> Image:
-    from danet import images
-
+def _refuse_folder(picture: Path) -> None:
     if picture.is_dir():
         raise DataError(f"{picture}: the folder holds no pictures")
-    return images.read_image(picture)
 
 
-def _do(jobs: list[Job], work: Callable[[Path, list[Path]], None]) -> int:
+def _do(
+    jobs: list[Job],
+    work: Callable[[Path, list[Path]], None],
+    *,
+    workers: int = 1,
+    skip_existing: bool = False,
+) -> int:
     """Work on each picture; one that fails is reported, and the others are still done."""
     from tqdm import tqdm
 
-    status = 0
-    # disable=None: no bar where standard error is not a terminal.
-    for picture, outputs in tqdm(jobs, unit="picture", disable=None):
+    def attempt(job: Job) -> str:
+        picture, outputs = job
+        if skip_existing and all(output.exists() for output in outputs):
+            return "skipped"
         try:
             work(picture, outputs)
         # Torch has no class of its own for every lack of memory; some are plain RuntimeErrors.
@@ -185,8 +316,36 @@ def _do(jobs: list[Job], work: Callable[[Path, list[Path]], None]) -> int:
             named = str(error).startswith(f"{picture}:")
             prefix = "" if named else f"{one_line(picture)}: "
             complain(prefix + one_line(error) + _hint(error))
-            status = FAILED
-    return status
+            return "failed"
+        return "done"
+
+    counts: Counter[str] = Counter()
+    try:
+        # disable=None: no bar where standard error is not a terminal.
+        with tqdm(total=len(jobs), unit="picture", disable=None) as bar:
+            for outcome in _outcomes(jobs, attempt, workers):
+                counts[outcome] += 1
+                bar.update()
+    finally:
+        if len(jobs) > 1:
+            say(", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES))
+    return FAILED if counts["failed"] else 0
+
+
+def _outcomes(jobs: list[Job], attempt: Callable[[Job], str], workers: int) -> Iterator[str]:
+    if workers == 1:  # in this thread, where Ctrl-C is felt at once
+        yield from map(attempt, jobs)
+        return
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    # When the block is left early, the pictures in work are finished, and no others begun.
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(attempt, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _hint(error: Exception) -> str:

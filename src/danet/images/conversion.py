@@ -1,46 +1,39 @@
-"""Pictures of every kind to tensors and back, and picture files."""
+"""Pictures of every kind to tensors and back."""
 
 from __future__ import annotations
 
+import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms
 from torch import Tensor
 
-from danet.errors import ImageError, one_line
-from danet.files import atomic_write
+from danet.errors import ImageError
 
 __all__ = [
-    "READABLE",
     "ImageForm",
     "Picture",
-    "format_of",
+    "difference_from_tensor",
     "from_tensor",
-    "read_image",
+    "plain_mode",
     "stack",
     "to_tensor",
-    "write_image",
 ]
 
 Picture: TypeAlias = Image.Image | NDArray[Any] | Tensor
-
-# Suffixes, in lower case, of what is taken for a picture in a folder.
-READABLE = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 # Rounding and resizing leave floats this far outside [0, 1]; a mistaken range, much farther.
 _TOLERANCE = 0.01
 _INTEGERS = (np.uint8, np.uint16)
 _FLOATS = (np.float16, np.float32, np.float64)
 _TORCH_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_CHANNELS = (1, 3, 4)
+_CHANNELS = (1, 2, 3, 4)  # grey, grey and alpha, RGB, RGBA
 _GREY_ALPHA = 2
 
 # PIL modes whose pixels can be taken and given back as they are, and what becomes of others.
@@ -49,11 +42,6 @@ _OTHER_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 # Their colour profile describes inks or axes that the converted picture does not have.
 _OTHER_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")
 _KEPT_INFO = ("exif", "icc_profile", "dpi")
-_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"quality": 95},
-    "AVIF": {"quality": 95},
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +73,13 @@ def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
     Integers are divided by the largest of their type.  Grey becomes three equal channels, and
     transparency is set aside.  A PIL image of mode P, 1, CMYK or another that has no plain
     channels is converted to L, LA, RGB or RGBA first, and comes back in that mode; so does
-    an L or RGB image with a transparent colour, which becomes LA or RGBA.
+    an L or RGB image with a transparent colour, which becomes LA or RGBA.  CMYK and LAB are
+    converted to sRGB by their colour profile where they have a good one.
 
     Args:
-        image: a PIL image; a NumPy array, H x W or H x W x 1, 3 or 4, of uint8, uint16 or
-            float in [0, 1]; or a torch tensor, C x H x W or N x C x H x W with C 1, 3 or
-            4, of float in [0, 1].  It is left as it is.
+        image: a PIL image; a NumPy array, H x W or H x W x C, of uint8, uint16 or float in
+            [0, 1]; or a torch tensor, C x H x W or N x C x H x W, of float in [0, 1].  C is 1
+            (grey), 2 (grey and alpha), 3 or 4 (RGBA).  It is left as it is.
 
     Returns:
         A new float32 tensor, N x 3 x H x W in [0, 1], on the device of the picture and
@@ -108,12 +97,12 @@ def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
         (45, 70)
     """
     if isinstance(image, Image.Image):
-        held = _plain_mode(image)
-        tensor, form = _from_array(np.asarray(held), (*_CHANNELS, _GREY_ALPHA))
+        held = plain_mode(image)
+        tensor, form = _from_array(np.asarray(held))
         info = {key: held.info[key] for key in _KEPT_INFO if key in held.info}
         return tensor, replace(form, kind="pil", info=info)
     if isinstance(image, np.ndarray):
-        return _from_array(image, _CHANNELS)
+        return _from_array(np.asarray(image))
     if isinstance(image, Tensor):
         return _from_torch(image)
     raise ImageError(
@@ -136,11 +125,7 @@ def from_tensor(tensor: Tensor, form: ImageForm) -> Picture:
         A picture of the same kind, type, shape, device, transparency and PIL info; a torch
         tensor is differentiable.
     """
-    if form.grey:
-        # The mean of the differences, so that three equal channels give exactly their value.
-        first = tensor[:, :1]
-        tensor = first + (tensor - first).mean(dim=1, keepdim=True)
-    tensor = tensor.clamp(0, 1)
+    tensor = _merged(tensor, form).clamp(0, 1)
     if isinstance(form.dtype, torch.dtype):
         tensor = tensor.to(form.device, form.dtype)
         if isinstance(form.alpha, Tensor):
@@ -160,6 +145,26 @@ def from_tensor(tensor: Tensor, form: ImageForm) -> Picture:
     return image
 
 
+def difference_from_tensor(tensor: Tensor, form: ImageForm) -> NDArray[np.float32] | Tensor:
+    """Turn a difference of pictures into an array or tensor in the layout of a picture.
+
+    Args:
+        tensor: N x 3 x H x W, of any sign and size.
+        form: what `to_tensor` gave along with the picture.
+
+    Returns:
+        For a tensor, a float32 tensor of its layout and device, differentiable; for others,
+        a float32 array, H x W or H x W x C.  C is that of the picture without transparency.
+    """
+    tensor = _merged(tensor, form)
+    if form.kind == "torch":
+        tensor = tensor.to(form.device)
+        return tensor if form.axes == 4 else tensor[0]
+    array: NDArray[np.float32] = tensor[0].permute(1, 2, 0).detach().cpu().numpy()
+    flat = form.axes == 2 or (form.grey and form.alpha is not None)
+    return np.ascontiguousarray(array[..., 0] if flat else array)
+
+
 def stack(pictures: Sequence[Any]) -> list[Image.Image] | NDArray[Any] | Tensor:
     """Join pictures of one kind and shape along a new leading axis; PIL images become a list.
 
@@ -172,78 +177,25 @@ def stack(pictures: Sequence[Any]) -> list[Image.Image] | NDArray[Any] | Tensor:
     return np.stack(pictures) if isinstance(pictures[0], np.ndarray) else list(pictures)
 
 
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Read a picture file as a whole, turned upright as its EXIF orientation says.
+def _merged(tensor: Tensor, form: ImageForm) -> Tensor:
+    """N x 3 x H x W, or N x 1 x H x W with the mean of the channels for a grey picture."""
+    if not form.grey:
+        return tensor
+    # The mean of the differences, so that three equal channels give exactly their value.
+    first = tensor[:, :1]
+    return first + (tensor - first).mean(dim=1, keepdim=True)
+
+
+def plain_mode(image: Image.Image) -> Image.Image:
+    """The picture itself, or a conversion of it to a mode that NumPy can hold.
+
+    Returns:
+        An image of mode L, LA, RGB, RGBA, F or one of the 16-bit grey modes, with the info of
+        the picture as far as it still holds.
 
     Raises:
-        ImageError: there is no such file, it is no picture, or it is damaged.
+        ImageError: the picture cannot be converted, or holds more than 16 bits.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not a picture of a known format") from error
-    # The decoders raise nearly anything on a damaged file.
-    except Exception as error:
-        raise ImageError(f"{path}: cannot be read: {one_line(error)}") from error
-
-
-def format_of(path: str | os.PathLike[str]) -> str:
-    """The format, as Pillow calls it, that `write_image` writes to a path.
-
-    Raises:
-        ImageError: the suffix names no format that can be written.
-
-    Example:
-        >>> format_of("photo.JPG")
-        'JPEG'
-    """
-    suffix = Path(path).suffix
-    file_format = Image.registered_extensions().get(suffix.lower())
-    if file_format not in Image.SAVE:
-        raise ImageError(
-            f"{path}: no picture format has the suffix {suffix!r}; "
-            "take .png, .jpg, .tif, .webp or .bmp"
-        )
-    return file_format
-
-
-def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a picture file, whole or not at all, in the format that its suffix names.
-
-    EXIF, colour profile and resolution are kept where the format has a place for them.  JPEG
-    is written at quality 95 with full colour resolution.
-
-    Raises:
-        ImageError: the suffix names no format, or the format cannot hold the picture.
-        DanetError: the file cannot be written.
-    """
-    path = Path(path)
-    file_format = format_of(path)
-    options = {key: image.info[key] for key in _KEPT_INFO if key in image.info}
-    options.update(_SAVE_OPTIONS.get(file_format, {}))
-    with atomic_write(path) as temporary:
-        try:
-            image.save(temporary, format=file_format, **options)
-        except (ValueError, KeyError) as error:
-            raise _cannot_hold(path, file_format, image, error) from error
-        except OSError as error:
-            if error.errno is not None:  # the disk's, not the format's
-                raise
-            raise _cannot_hold(path, file_format, image, error) from error
-
-
-def _cannot_hold(path: Path, file_format: str, image: Image.Image, error: Exception) -> ImageError:
-    return ImageError(
-        f"{path}: {file_format} cannot hold this picture of mode {image.mode}: {one_line(error)}"
-    )
-
-
-def _plain_mode(image: Image.Image) -> Image.Image:
-    """The picture itself, or a conversion to a mode that NumPy can hold."""
     if "transparency" in image.info and image.mode in ("1", "L", "RGB", "P"):
         return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     if image.mode in _HELD_MODES:
@@ -252,6 +204,8 @@ def _plain_mode(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         _check_range(values.min(initial=0), values.max(initial=0), 65535)
         held = Image.fromarray(values.astype(np.uint16))
+    elif image.mode in ("CMYK", "LAB"):
+        held = _to_srgb(image)
     else:
         held = image.convert(_OTHER_MODES.get(image.mode, "RGB"))
     held.info = dict(image.info)
@@ -260,15 +214,32 @@ def _plain_mode(image: Image.Image) -> Image.Image:
     return held
 
 
-def _from_array(array: NDArray[Any], channels: tuple[int, ...]) -> tuple[Tensor, ImageForm]:
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Convert CMYK or LAB by the profile of the picture; CMYK without one, by Pillow's rule."""
+    profile: Any = io.BytesIO(image.info.get("icc_profile") or b"")
+    if image.mode == "LAB":
+        profile = ImageCms.createProfile("LAB")
+    try:
+        held = ImageCms.profileToProfile(
+            image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        assert held is not None  # None comes only from a conversion in place
+        return held
+    except (ImageCms.PyCMSError, OSError):  # no profile, or one of other colours
+        if image.mode == "LAB":
+            raise ImageError("a LAB picture cannot be converted without littlecms") from None
+        return image.convert("RGB")
+
+
+def _from_array(array: NDArray[Any]) -> tuple[Tensor, ImageForm]:
     if array.dtype.newbyteorder("=") not in _INTEGERS + _FLOATS:
         raise ImageError(
             f"a picture of {array.dtype} is not supported; take uint8, uint16, or float in [0, 1]"
         )
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in channels):
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _CHANNELS):
         raise ImageError(
             f"an array of shape {array.shape} is no picture; it must be H x W or H x W x C "
-            "with 1, 3 or 4 channels"
+            "with 1 to 4 channels"
         )
     if array.size == 0:
         raise ImageError(f"the picture is empty: its shape is {array.shape}")
@@ -287,21 +258,26 @@ def _from_array(array: NDArray[Any], channels: tuple[int, ...]) -> tuple[Tensor,
 
 
 def _from_torch(image: Tensor) -> tuple[Tensor, ImageForm]:
+    if image.layout != torch.strided or image.device.type == "meta":
+        raise ImageError(
+            f"a tensor of layout {image.layout} on {image.device} holds no plain pixels; "
+            "take a dense one that has values"
+        )
     if image.dtype not in _TORCH_FLOATS:
         raise ImageError(f"a tensor of {image.dtype} is not supported; take float in [0, 1]")
     if image.ndim not in (3, 4) or image.shape[-3] not in _CHANNELS:
         raise ImageError(
             f"a tensor of shape {tuple(image.shape)} is no picture; it must be C x H x W or "
-            "N x C x H x W with 1, 3 or 4 channels"
+            "N x C x H x W with 1 to 4 channels"
         )
     if image.numel() == 0:
         raise ImageError(f"the picture is empty: its shape is {tuple(image.shape)}")
     low, high = torch.aminmax(image.detach())
     _check_range(low.item(), high.item(), 1, _TOLERANCE)
     stack = image if image.ndim == 4 else image[None]
-    grey = stack.shape[1] == 1
-    alpha = stack[:, 3:].clone() if stack.shape[1] == 4 else None
-    tensor = stack[:, :3].to(torch.float32).clamp(0, 1)
+    grey = stack.shape[1] <= _GREY_ALPHA
+    alpha = stack[:, -1:].clone() if stack.shape[1] in (2, 4) else None
+    tensor = stack[:, : 1 if grey else 3].to(torch.float32).clamp(0, 1)
     tensor = tensor.repeat(1, 3, 1, 1) if grey else tensor
     return tensor, ImageForm("torch", image.dtype, image.ndim, grey, image.device, alpha)
 

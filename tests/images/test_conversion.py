@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,14 +6,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from danet.errors import DanetError, ImageError
-from danet.images import format_of, from_tensor, read_image, stack, to_tensor, write_image
+from danet.errors import ImageError
+from danet.images import difference_from_tensor, from_tensor, stack, to_tensor
 
-SHAPES = [(5, 7), (1, 1), (5, 7, 1), (5, 7, 3), (5, 7, 4)]
+SHAPES = [(5, 7), (1, 1), (5, 7, 1), (5, 7, 2), (5, 7, 3), (5, 7, 4)]
 NUMPY_TYPES = ["uint8", "uint16", ">u2", "float16", "float32", "float64"]
 TORCH_TYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 PLAIN_MODES = ["L", "LA", "RGB", "RGBA", "I;16", "F"]
-ORIENTATION = 0x0112
 
 
 def random_array(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
@@ -51,7 +49,9 @@ def test_array_comes_back_bit_for_bit(shape: tuple[int, ...], dtype: str) -> Non
 
 
 @pytest.mark.parametrize("dtype", TORCH_TYPES)
-@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 5, 7), (4, 1, 1), (2, 1, 5, 7), (2, 4, 5, 7)])
+@pytest.mark.parametrize(
+    "shape", [(1, 5, 7), (2, 5, 7), (3, 5, 7), (4, 1, 1), (2, 1, 5, 7), (2, 4, 5, 7)]
+)
 def test_tensor_comes_back_bit_for_bit(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     picture = torch.rand(shape).to(dtype)
     kept = picture.clone()
@@ -87,6 +87,23 @@ def test_other_pil_modes_come_back_converted(mode: str, becomes: str) -> None:
     assert result.mode == becomes
     assert result.tobytes() == image.convert(becomes).tobytes()
     assert ("icc_profile" in result.info) == (mode in ("1", "P", "RGBa"))
+
+
+def test_cmyk_and_lab_are_converted_by_their_profile() -> None:
+    grey = Image.new("RGB", (4, 3), (120, 120, 120))
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    picture = ImageCms.profileToProfile(grey, srgb, lab, outputMode="LAB")
+    assert picture is not None
+    result = from_tensor(*to_tensor(picture))
+    assert isinstance(result, Image.Image)
+    assert result.mode == "RGB"
+    assert np.abs(np.asarray(result).astype(int) - 120).max() <= 2
+    # A profile of other colours than the picture's is of no use, and is no error.
+    image = Image.new("CMYK", (4, 3), (10, 20, 30, 40))
+    image.info["icc_profile"] = ImageCms.ImageCmsProfile(srgb).tobytes()
+    result = from_tensor(*to_tensor(image))
+    assert isinstance(result, Image.Image)
+    assert result.tobytes() == image.convert("RGB").tobytes()
 
 
 @pytest.mark.parametrize(("mode", "becomes"), [("L", "LA"), ("RGB", "RGBA"), ("P", "RGBA")])
@@ -137,6 +154,28 @@ def test_grey_takes_the_mean_of_the_channels_and_alpha_stays() -> None:
     np.testing.assert_allclose(np.asarray(from_tensor(channels, form)), 0.4, rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 2), (5, 7, 3), (5, 7, 4)])
+def test_difference_has_the_layout_without_transparency(shape: tuple[int, ...]) -> None:
+    _, form = to_tensor(np.zeros(shape, np.uint8))
+    noise = torch.randn(1, 3, 5, 7)
+    result = np.asarray(difference_from_tensor(noise, form))
+    expected = noise[0].permute(1, 2, 0).numpy()
+    if shape[2:] in ((), (1,), (2,)):
+        expected = expected.mean(2, keepdims=True)
+    layouts: dict[tuple[int, ...], tuple[int, ...]] = {(5, 7, 2): (5, 7), (5, 7, 4): (5, 7, 3)}
+    layout = layouts.get(shape, shape)
+    assert result.shape == layout
+    np.testing.assert_allclose(result, expected.reshape(layout), atol=1e-6)
+
+
+def test_difference_of_a_tensor_is_one() -> None:
+    _, form = to_tensor(torch.zeros(2, 4, 5, 7))
+    noise = torch.randn(2, 3, 5, 7)
+    result = difference_from_tensor(noise, form)
+    assert isinstance(result, torch.Tensor)
+    assert torch.equal(result, noise)
+
+
 def test_tensor_is_differentiable() -> None:
     picture = torch.rand(1, 5, 7, requires_grad=True)
     result = from_tensor(*to_tensor(picture))
@@ -156,7 +195,7 @@ BAD = [
     (np.full((4, 4, 3), np.nan), "holds nan"),
     (np.full((4, 4), np.inf), "holds inf"),
     (np.zeros((0, 4, 3), np.uint8), r"empty: its shape is \(0, 4, 3\)"),
-    (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\).* 1, 3 or 4 channels"),
+    (np.zeros((4, 4, 5), np.uint8), r"shape \(4, 4, 5\).* 1 to 4 channels"),
     (np.zeros((1, 4, 4, 3), np.uint8), r"shape \(1, 4, 4, 3\)"),
     (np.zeros(4, np.uint8), r"shape \(4,\)"),
     (np.zeros((4, 4), np.int32), "int32 is not supported; take uint8"),
@@ -166,9 +205,11 @@ BAD = [
     (torch.zeros(3, 0, 4), "empty"),
     (torch.zeros(0, 3, 4, 4), "empty"),
     (torch.zeros(6, 4, 3), r"shape \(6, 4, 3\)"),
-    (torch.zeros(5, 4, 4), r"shape \(5, 4, 4\).* 1, 3 or 4 channels"),
+    (torch.zeros(5, 4, 4), r"shape \(5, 4, 4\).* 1 to 4 channels"),
     (torch.zeros(4, 4), r"shape \(4, 4\)"),
     (torch.zeros(3, 4, 4, dtype=torch.uint8), "uint8 is not supported; take float"),
+    (torch.zeros(3, 4, 4).to_sparse(), "holds no plain pixels"),
+    (torch.zeros(3, 4, 4, device="meta"), "holds no plain pixels"),
     (Image.new("RGB", (0, 0)), "empty"),
     ("picture.png", "not str"),
     ([[0, 1]], "not list"),
@@ -188,105 +229,3 @@ def test_stack_joins_arrays_and_tensors_and_lists_images() -> None:
     assert tensors.shape == (4, 3, 2, 2)
     images = [random_picture("L")] * 2
     assert stack(images) == images
-
-
-@pytest.mark.parametrize(
-    ("suffix", "mode"),
-    [
-        (".png", "L"),
-        (".png", "I;16"),
-        (".png", "RGBA"),
-        (".TIF", "RGB"),
-        (".tif", "F"),
-        (".bmp", "RGB"),
-        (".ppm", "RGB"),
-    ],
-)
-def test_file_holds_the_picture(tmp_path: Path, suffix: str, mode: str) -> None:
-    image = random_picture(mode)
-    write_image(image, tmp_path / f"new/picture{suffix}")
-    result = read_image(tmp_path / f"new/picture{suffix}")
-    np.testing.assert_array_equal(np.asarray(result), np.asarray(image))
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
-def test_file_keeps_exif_and_profile(tmp_path: Path, suffix: str) -> None:
-    image = random_picture("RGB", (16, 16))
-    exif = Image.Exif()
-    exif[0x010F] = "Maker"
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image.info = {"exif": exif.tobytes(), "icc_profile": profile}
-    write_image(image, tmp_path / f"picture{suffix}")
-    with Image.open(tmp_path / f"picture{suffix}") as written:
-        assert written.getexif()[0x010F] == "Maker"
-        assert written.info["icc_profile"] == profile
-
-
-def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
-    checks = np.zeros((16, 16, 3), np.uint8)
-    checks[::2, ::2, 0] = checks[1::2, 1::2, 0] = 255
-    write_image(Image.fromarray(checks), tmp_path / "checks.jpg")
-    error = np.asarray(read_image(tmp_path / "checks.jpg")).astype(int) - checks
-    assert np.abs(error).mean() < 10
-
-
-def test_picture_is_turned_upright(tmp_path: Path) -> None:
-    image = random_picture("RGB")
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6
-    image.save(tmp_path / "turned.png", exif=exif)
-    upright = read_image(tmp_path / "turned.png")
-    np.testing.assert_array_equal(np.asarray(upright), np.rot90(np.asarray(image), -1))
-    write_image(upright, tmp_path / "upright.png")
-    assert read_image(tmp_path / "upright.png").size == upright.size
-
-
-def test_unreadable_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("no picture")
-    random_picture("RGB", (64, 64)).save(tmp_path / "whole.jpg")
-    (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:1000])
-    random_picture("RGB", (64, 64)).save(tmp_path / "whole.png")
-    (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:1000])
-    (tmp_path / "empty.png").write_bytes(b"")
-    for name in ("text.png", "half.jpg", "half.png", "empty.png", "missing.png", "."):
-        path = tmp_path / name
-        with pytest.raises(ImageError) as error:
-            read_image(path)
-        assert str(error.value).startswith(f"{path}: ")
-        assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "mode", "message"),
-    [
-        ("a.xyz", "RGB", r"no picture format has the suffix '.xyz'; take .png"),
-        ("a", "RGB", "suffix ''"),
-        ("a.jpg", "RGBA", "JPEG cannot hold this picture of mode RGBA"),
-        ("a.png", "F", "PNG cannot hold"),
-    ],
-)
-def test_unwritable_picture_leaves_no_file(
-    tmp_path: Path, name: str, mode: str, message: str
-) -> None:
-    with pytest.raises(ImageError, match=message):
-        write_image(random_picture(mode), tmp_path / name)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"), [("a.png", "PNG"), ("a.b.TIFF", "TIFF"), ("new/a.ppm", "PPM")]
-)
-def test_format_of_a_suffix(name: str, expected: str) -> None:
-    assert format_of(name) == expected
-
-
-@pytest.mark.parametrize("name", ["a", "a.xyz", ".png", "a.psd"])
-def test_format_of_no_suffix_that_can_be_written(name: str) -> None:
-    with pytest.raises(ImageError, match=f"{name}: no picture format has the suffix"):
-        format_of(name)
-
-
-def test_unwritable_place_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DanetError, match=r"a\.png: cannot be written"):
-        write_image(random_picture("RGB"), tmp_path / "file" / "a.png")

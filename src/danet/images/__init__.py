@@ -1,0 +1,29 @@
+"""Pictures of every kind to tensors and back, and picture files."""
+
+from danet.images.conversion import (
+    ImageForm,
+    Picture,
+    difference_from_tensor,
+    from_tensor,
+    stack,
+    to_tensor,
+)
+from danet.images.reading import READABLE, Frame, PictureFile, open_picture, read_image
+from danet.images.writing import format_of, process_file, write_image
+
+__all__ = [
+    "READABLE",
+    "Frame",
+    "ImageForm",
+    "Picture",
+    "PictureFile",
+    "difference_from_tensor",
+    "format_of",
+    "from_tensor",
+    "open_picture",
+    "process_file",
+    "read_image",
+    "stack",
+    "to_tensor",
+    "write_image",
+]

@@ -1,0 +1,263 @@
+"""Picture files to pixels, frame by frame, with all that the files say about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+from PIL.PngImagePlugin import PngImageFile
+
+from danet.errors import DanetError, ImageError, one_line
+from danet.images import deep
+from danet.images.conversion import plain_mode
+
+__all__ = ["READABLE", "Frame", "PictureFile", "check_size", "open_picture", "read_image"]
+
+# Suffixes, in lower case, of what is taken for a picture in a folder.
+READABLE = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+# No others are tried: some of Pillow's readers start programs, or take anything for theirs.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_KEPT = ("compression", "default_image", "duration", "icc_profile", "loop", "progressive", "xmp")
+_EXIF_HEADER = b"Exif\0\0"
+# Tags by which a TIFF file describes its own layout, and which no other file shares with it.
+_LAYOUT_TAGS = (
+    *range(ExifTags.Base.NewSubfileType, ExifTags.Base.PhotometricInterpretation + 1),
+    ExifTags.Base.FillOrder,
+    ExifTags.Base.StripOffsets,
+    ExifTags.Base.SamplesPerPixel,
+    ExifTags.Base.RowsPerStrip,
+    ExifTags.Base.StripByteCounts,
+    ExifTags.Base.PlanarConfiguration,
+    *range(ExifTags.Base.Predictor, ExifTags.Base.ColorMap + 1),
+    *range(ExifTags.Base.TileWidth, ExifTags.Base.SubIFDs + 1),
+    ExifTags.Base.ExtraSamples,
+    ExifTags.Base.SampleFormat,
+    ExifTags.Base.JPEGTables,
+    *range(ExifTags.Base.YCbCrCoefficients, ExifTags.Base.ReferenceBlackWhite + 1),
+    ExifTags.Base.InterColorProfile,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a file.
+
+    Attributes:
+        pixels: H x W, or H x W x C with C 2 (grey and alpha), 3 or 4 (RGBA); uint8, uint16 or
+            float, as the file holds them.
+        info: what else the file says, for `danet.images.process_file` to write again: EXIF,
+            colour profile, resolution, text, the duration in milliseconds, and how the file
+            was compressed.
+    """
+
+    pixels: NDArray[Any]
+    info: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PictureFile:
+    """An open picture file.
+
+    Attributes:
+        format: as Pillow calls it, such as "JPEG"; "NPY" for an array of NumPy.
+        count: number of its frames or pages.
+        frames: gives each of them once, as it is read.
+    """
+
+    format: str
+    count: int
+    frames: Iterator[Frame]
+
+
+@contextmanager
+def open_picture(path: str | os.PathLike[str]) -> Iterator[PictureFile]:
+    """Open a picture file to read its frames one by one, as deep as they are.
+
+    Pixels lie as in the file, whatever its EXIF orientation says.  Palettes, 1-bit and
+    other modes without plain channels are converted as `danet.images.to_tensor` does.
+
+    Args:
+        path: a file that Pillow reads, of a common format; or a ``.npy`` file.
+
+    Yields:
+        The file; its frames can be read until the block ends.
+
+    Raises:
+        ImageError: there is no such file, it is no picture, or it is damaged; it has more
+            pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which can be raised; or it
+            needs the packages of ``danet[formats]``.  Reading the frames raises it as well.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "grey.png"
+        >>> Image.new("L", (70, 45)).save(path)
+        >>> with open_picture(path) as file:
+        ...     [frame.pixels.shape for frame in file.frames]
+        [(45, 70)]
+    """
+    path = Path(path)
+    with ExitStack() as stack:
+        with _reading(path):
+            if path.exists() and not path.is_file():
+                raise ImageError(f"{path}: not a file")
+            file = _open(path, stack)
+            if file.count < 1:
+                raise ImageError(f"{path}: holds no picture")
+        yield file
+
+
+def read_image(path: str | os.PathLike[str]) -> Image.Image:
+    """Read the first frame of a picture file, turned upright as its EXIF orientation says.
+
+    Colours of 16 bits become 8 bits; `open_picture` keeps them.
+
+    Raises:
+        ImageError: there is no such file, it is no picture, or it is damaged.
+    """
+    with _reading(path), Image.open(path, formats=_formats()) as image:
+        image.load()
+        return ImageOps.exif_transpose(image)
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse a picture that is too large to be true, as Pillow does.
+
+    Raises:
+        ImageError: it has more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > 2 * limit:
+        raise ImageError(
+            f"{width} x {height} pixels are more than the limit of {2 * limit}; "
+            "if they are meant, raise PIL.Image.MAX_IMAGE_PIXELS, or give --max-pixels"
+        )
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what goes wrong in the block into an `ImageError` that names the file."""
+    try:
+        yield
+    except DanetError as error:
+        named = str(error).startswith(f"{path}:")
+        raise error if named else ImageError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: no such file") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: not a picture of a known format") from error
+    # The decoders raise nearly anything on a damaged file.
+    except Exception as error:
+        raise ImageError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _open(path: Path, stack: ExitStack) -> PictureFile:
+    if path.suffix.lower() == ".npy":
+        # Mapped, so that a header cannot ask for more than the file holds.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return PictureFile("NPY", 1, iter([Frame(array, {})]))
+    try:
+        image = stack.enter_context(Image.open(path, formats=_formats()))
+    except UnidentifiedImageError:
+        if not deep.is_tiff(path):
+            raise
+        pages = stack.enter_context(deep.open_tiff(path))  # of a depth that Pillow has no mode for
+        return PictureFile("TIFF", len(pages), _pages(path, pages))
+    count = getattr(image, "n_frames", 1)
+    return PictureFile(image.format or "", count, _frames(path, image, count))
+
+
+def _frames(path: Path, image: Image.Image, count: int) -> Iterator[Frame]:
+    for number in range(count):
+        with _reading(path):
+            image.seek(number)
+            check_size(*image.size)
+            frame = _frame(path, image)
+        yield frame
+
+
+def _frame(path: Path, image: Image.Image) -> Frame:
+    if deep.is_deep_tiff(image):
+        with deep.open_tiff(path) as pages:
+            page = pages[image.tell()]
+            check_size(page.imagewidth, page.imagelength)
+            return Frame(deep.read_page(page), _info(image))
+    is_deep = deep.is_deep_png(image)
+    image.load()
+    if is_deep:
+        return Frame(deep.read_png(path), _info(image))
+    plain = plain_mode(image)
+    info = _info(image)
+    if "icc_profile" not in plain.info:  # that of other colours
+        info.pop("icc_profile", None)
+    return Frame(np.asarray(plain), info)
+
+
+def _pages(path: Path, pages: Any) -> Iterator[Frame]:
+    for number in range(len(pages)):
+        with _reading(path):
+            page = pages[number]
+            check_size(page.imagewidth, page.imagelength)
+            info = deep.page_info(page)
+            if number == 0:
+                info |= _first_exif(path)
+            frame = Frame(deep.read_page(page), info)
+        yield frame
+
+
+def _info(image: Image.Image) -> dict[str, Any]:
+    info = {key: image.info[key] for key in _KEPT if key in image.info}
+    if image.format == "TIFF":
+        info |= _tiff_exif(image.getexif())
+    else:
+        info.pop("compression", None)  # a number, of BMP
+        if exif := image.info.get("exif"):
+            info["exif"] = exif if exif.startswith(_EXIF_HEADER) else _EXIF_HEADER + exif
+    if resolution := _resolution(image.info.get("dpi")):
+        info["dpi"] = resolution
+    if isinstance(image, JpegImageFile):
+        info["qtables"] = image.quantization
+        sampling = get_sampling(image)
+        info["subsampling"] = max(sampling, 0)  # -1: one that Pillow cannot write
+    if isinstance(image, PngImageFile):
+        info["text"] = dict(image.text)
+    return info
+
+
+def _first_exif(path: Path) -> dict[str, bytes]:
+    """The EXIF of the first page of a TIFF file that Pillow cannot open."""
+    exif = Image.Exif()
+    with path.open("rb") as file:
+        exif.load_from_fp(file)
+        return _tiff_exif(exif)
+
+
+def _tiff_exif(exif: Image.Exif) -> dict[str, bytes]:
+    for tag in _LAYOUT_TAGS:
+        exif.pop(tag, None)
+    try:
+        return {"exif": exif.tobytes()} if len(exif) else {}
+    except Exception:  # tags of odd types; the picture matters more
+        return {}
+
+
+def _resolution(dpi: Any) -> tuple[float, float] | None:
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    # Files hold it in two bytes; damaged ones hold NaN.
+    return (across, down) if 0 < across < 65536 and 0 < down < 65536 else None

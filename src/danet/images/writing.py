@@ -1,0 +1,296 @@
+"""Pixels to picture files, whole or not at all, with what the files they came from say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+from PIL.PngImagePlugin import PngInfo, iTXt
+from PIL.TiffImagePlugin import AppendingTiffWriter
+
+from danet.errors import DanetError, ImageError, one_line
+from danet.files import atomic_write
+from danet.images import deep
+from danet.images.reading import Frame, PictureFile, check_size, open_picture
+
+__all__ = ["format_of", "process_file", "write_image"]
+
+_QUALITY: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "MPO": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 95},
+}
+_ANIMATED = ("AVIF", "GIF", "MPO", "PNG", "WEBP")
+_WITH_EXIF = ("AVIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+_KEPT_INFO = ("exif", "icc_profile", "dpi", "xmp")
+
+
+def process_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    process: Callable[[NDArray[Any]], NDArray[Any]],
+    *,
+    quality: int | None = None,
+) -> None:
+    """Make a picture file of another: change its pixels, and keep the rest.
+
+    Kept are the depth, every frame or page with its duration, transparency, EXIF with the
+    orientation, colour profile, resolution, and the text of PNG; and, where a format stays
+    what it is, the tables and the chroma subsampling of JPEG and the lossless compression of TIFF.
+    A format that has no place for EXIF gets the picture turned upright.  Of a JPEG file with
+    previews (MPO), other formats than JPEG and TIFF get the first picture.  The new file is whole
+    or not there, and a file that was there before stays if anything fails.
+
+    Args:
+        source: a file as for `open_picture`.
+        target: the file to write, in the format that its suffix names; ``.npy`` is the array
+            alone.  It may be the source.
+        process: takes and gives the pixels of one frame, H x W or H x W x C of uint8, uint16
+            or float; grey may not become colour in one frame of several.
+        quality: 1 to 100 for JPEG, WebP and AVIF, as Pillow has it; by default that of the
+            source if both are JPEG, else 95.
+
+    Raises:
+        ImageError: the source cannot be read, or the format of the target cannot hold its
+            depth, its transparency or its frames.
+        DanetError: the target cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("L", (70, 45), 100).save(folder / "a.jpg", quality=60)
+        >>> process_file(folder / "a.jpg", folder / "b.jpg", lambda pixels: 255 - pixels)
+        >>> 153 < Image.open(folder / "b.jpg").getpixel((0, 0)) < 157
+        True
+    """
+    target = Path(target)
+    file_format = "NPY" if target.suffix.lower() == ".npy" else format_of(target)
+    with open_picture(source) as file:
+        count = file.count
+        if file.format == "MPO" and file_format == "JPEG":
+            file_format = "MPO"
+        elif file.format == "MPO" and file_format != "TIFF":
+            count = 1  # the others are previews of the first
+        if count > 1 and file_format not in (*_ANIMATED, "TIFF"):
+            raise ImageError(
+                f"{target}: {file_format} holds one picture, and {source} has {count}; "
+                "take .tif, .gif, .webp or .png"
+            )
+        frames = (replace(frame, pixels=process(frame.pixels)) for frame in file.frames)
+        _write(replace(file, count=count, frames=frames), target, file_format, quality)
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The format, as Pillow calls it, that `write_image` writes to a path.
+
+    Raises:
+        ImageError: the suffix names no format that can be written.
+
+    Example:
+        >>> format_of("photo.JPG")
+        'JPEG'
+    """
+    suffix = Path(path).suffix
+    file_format = Image.registered_extensions().get(suffix.lower())
+    if file_format not in Image.SAVE:
+        raise ImageError(
+            f"{path}: no picture format has the suffix {suffix!r}; "
+            "take .png, .jpg, .tif, .webp or .bmp"
+        )
+    return file_format
+
+
+def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a picture file, whole or not at all, in the format that its suffix names.
+
+    EXIF, colour profile and resolution are kept where the format has a place for them.  JPEG
+    is written at quality 95 with full colour resolution.
+
+    Raises:
+        ImageError: the suffix names no format, or the format cannot hold the picture.
+        DanetError: the file cannot be written.
+    """
+    path = Path(path)
+    file_format = format_of(path)
+    options = {key: image.info[key] for key in _KEPT_INFO if key in image.info}
+    options.update(_QUALITY.get(file_format, {}))
+    with atomic_write(path) as temporary, _encoding(path, file_format, image.mode):
+        image.save(temporary, format=file_format, **options)
+
+
+def _write(file: PictureFile, path: Path, file_format: str, quality: int | None) -> None:
+    first = _fitted(next(file.frames), file_format)
+    if file_format == "NPY":
+        with atomic_write(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, first.pixels)
+    elif deep.needed(first.pixels):
+        _write_deep(first, file, path, file_format)
+    elif file.count == 1:
+        image, options = _image(first), _options(first.info, file_format, quality)
+        with atomic_write(path) as temporary, _encoding(path, file_format, image.mode):
+            image.save(temporary, format=file_format, **options)
+    elif file_format == "TIFF":
+        _write_pages(first, file, path)
+    else:
+        _write_animation(first, file, path, file_format, quality)
+
+
+def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str) -> None:
+    shape, dtype = first.pixels.shape, first.pixels.dtype
+    if file_format == "PNG" and dtype.kind == "u" and file.count == 1:
+        with atomic_write(path) as temporary, _encoding(path, file_format, str(dtype)):
+            temporary.write_bytes(deep.encode_png(first.pixels, _options(first.info, "PNG", None)))
+        return
+    if file_format != "TIFF":
+        raise ImageError(
+            f"{path}: {file_format} cannot hold {dtype} of shape {shape}; take .tif, or .npy for "
+            "one picture"
+        )
+    size = first.pixels.nbytes * file.count
+    with atomic_write(path) as temporary, deep.TiffWriter(temporary, size) as writer:
+        for frame in _then(first, file.frames):
+            with _encoding(path, file_format, str(dtype)):
+                options = _options(frame.info, file_format, None)
+                writer.write(frame.pixels, options | {"compression": _compression(frame.info)})
+
+
+def _write_pages(first: Frame, file: PictureFile, path: Path) -> None:
+    with atomic_write(path) as temporary, AppendingTiffWriter(temporary, new=True) as writer:
+        for frame in _then(first, file.frames):
+            image = _image(frame)
+            with _encoding(path, "TIFF", image.mode):
+                image.save(writer, format="TIFF", **_options(frame.info, "TIFF", None))
+                writer.newFrame()
+
+
+def _write_animation(
+    first: Frame, file: PictureFile, path: Path, file_format: str, quality: int | None
+) -> None:
+    images, durations = [], []
+    for frame in _then(first, file.frames):
+        images.append(_image(_fitted(frame, file_format)))
+        durations.append(frame.info.get("duration", 0))
+        if file_format != "MPO" and images[-1].size != images[0].size:
+            raise ImageError(f"{path}: {file_format} holds frames of one size alone; take .tif")
+        # The encoders hold all frames at once.
+        check_size(first.pixels.shape[1], first.pixels.shape[0] * len(images))
+    options = _options(first.info, file_format, quality)
+    if any(durations):
+        options["duration"] = durations
+    if "loop" in first.info:
+        options["loop"] = first.info["loop"]
+    # Each frame is whole: it replaces the one before, of which nothing may shine through.
+    see_through = any(image.mode in ("LA", "RGBA") for image in images)
+    if file_format == "PNG":
+        options |= {"blend": 0, "default_image": first.info.get("default_image", False)}
+    elif file_format == "GIF" and see_through:
+        options["disposal"] = 2
+    with atomic_write(path) as temporary, _encoding(path, file_format, images[0].mode):
+        images[0].save(
+            temporary, format=file_format, save_all=True, append_images=images[1:], **options
+        )
+
+
+def _then(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
+
+
+def _fitted(frame: Frame, file_format: str) -> Frame:
+    """A frame without a last axis of 1, and upright where the format has no place for EXIF."""
+    pixels = frame.pixels
+    if file_format != "NPY" and pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if file_format not in _WITH_EXIF and "exif" in frame.info:
+        pixels = _turned(pixels, _parsed(frame.info["exif"]) or Image.Exif())
+    return replace(frame, pixels=pixels)
+
+
+def _turned(pixels: NDArray[Any], exif: Image.Exif) -> NDArray[Any]:
+    """Pixels upright, as their EXIF says."""
+    height, width = pixels.shape[:2]
+    places = Image.fromarray(np.arange(height * width, dtype=np.int32).reshape(height, width))
+    places.getexif()[ExifTags.Base.Orientation] = exif.get(ExifTags.Base.Orientation, 1)
+    turned: NDArray[Any] = pixels.reshape(height * width, *pixels.shape[2:])[
+        np.asarray(ImageOps.exif_transpose(places))
+    ]
+    return turned
+
+
+def _image(frame: Frame) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(frame.pixels))
+
+
+def _options(info: Mapping[str, Any], file_format: str, quality: int | None) -> dict[str, Any]:
+    """What Pillow's ``save`` is told beside the pixels."""
+    options = {key: info[key] for key in _KEPT_INFO if key in info}
+    if file_format == "TIFF":
+        exif = _parsed(info.get("exif")) or Image.Exif()
+        options["exif"] = exif
+        # With any compression, Pillow fails on the folders of EXIF.
+        has_folders = ExifTags.IFD.Exif in exif or ExifTags.IFD.GPSInfo in exif
+        options["compression"] = "raw" if has_folders else _compression(info)
+    if file_format == "PNG":
+        options["pnginfo"] = _png_text(info.get("text", {}))
+    options.update(_QUALITY.get(file_format, {}))
+    if file_format in ("JPEG", "MPO") and "qtables" in info:
+        options["subsampling"] = info["subsampling"]
+        options["progressive"] = bool(info.get("progressive"))
+        options["qtables"] = info["qtables"]
+        del options["quality"]
+    if quality is not None:
+        options.pop("qtables", None)
+        options["quality"] = quality
+    return options
+
+
+def _compression(info: Mapping[str, Any]) -> str:
+    """That of a TIFF file, if it is without loss."""
+    compression: str = info.get("compression", "")
+    kept = compression.removeprefix("tiff_") in deep.LOSSLESS
+    return compression if kept else "tiff_adobe_deflate"
+
+
+def _parsed(exif: bytes | None) -> Image.Exif | None:
+    """EXIF that can be written again, or None."""
+    parsed = Image.Exif()
+    try:
+        parsed.load(exif or b"")
+        parsed.tobytes()
+    except Exception:  # damaged; the picture matters more
+        return None
+    return parsed
+
+
+def _png_text(texts: Mapping[str, str]) -> PngInfo:
+    chunks = PngInfo()
+    for key, text in texts.items():
+        if isinstance(text, iTXt):
+            chunks.add_itxt(key, text, text.lang or "", text.tkey or "")
+        else:
+            chunks.add_text(key, text)
+    return chunks
+
+
+@contextmanager
+def _encoding(path: Path, file_format: str, mode: str) -> Iterator[None]:
+    """Turn what an encoder raises into an `ImageError` that says what it could not take."""
+    try:
+        yield
+    except (DanetError, MemoryError):
+        raise
+    # On odd metadata the encoders raise nearly anything.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the format's
+            raise
+        raise ImageError(
+            f"{path}: {file_format} cannot hold this picture of mode {mode}: {one_line(error)}"
+        ) from error
