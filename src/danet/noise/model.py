@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, TypeAlias, TypeVar, cast, overload
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
 from danet import images
 from danet.errors import ConfigError
-from danet.sampling import check_draws
+from danet.sampling import Sampler, check_draws
 
 __all__ = ["Array", "NoiseModel", "check_range", "check_share"]
 
 Array: TypeAlias = NDArray[np.floating]
 
-_PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], Tensor)
 
-
-class NoiseModel(ABC):
+class NoiseModel(Sampler):
     """A model that makes noisy versions of a clean picture; it is sampled as a `NoiseGenerator`.
 
     A subclass says in ``add_noise`` how one version is made.
@@ -40,56 +36,6 @@ class NoiseModel(ABC):
         Returns:
             H x W x 3, float32 in [0, 1].
         """
-
-    @overload
-    def sample(
-        self, clean: Image.Image, n: int = 50, seed: int | None = None
-    ) -> list[Image.Image]: ...
-
-    @overload
-    def sample(self, clean: NDArray[Any], n: int = 50, seed: int | None = None) -> NDArray[Any]: ...
-
-    @overload
-    def sample(self, clean: Tensor, n: int = 50, seed: int | None = None) -> Tensor: ...
-
-    def sample(
-        self, clean: images.Picture, n: int = 50, seed: int | None = None
-    ) -> list[Image.Image] | NDArray[Any] | Tensor:
-        """Make n noisy versions of a clean picture.
-
-        Args:
-            clean: a PIL image, array or tensor, as `danet.images.to_tensor` takes it.  It is
-                left as it is.
-            n: how many.
-            seed: not negative; the same one gives the same noise, whatever n.  None draws a
-                new one.
-
-        Returns:
-            An array or tensor as the picture with a leading axis n, or a list of n PIL images.
-            Integers are rounded; floats are in [0, 1].
-
-        Raises:
-            ImageError: the picture cannot be taken; the message says why.
-            ConfigError: n is not positive, or the seed is negative.
-        """
-        return images.stack(list(self._draw(clean, n, seed)))
-
-    def stream(self, clean: _PictureT, n: int = 50, seed: int | None = None) -> Iterator[_PictureT]:
-        """Make the pictures of `sample` one by one, so that one at a time needs memory.
-
-        Args:
-            clean: as for `sample`; it is read before the first picture is asked for.
-            n: as for `sample`.
-            seed: as for `sample`.
-
-        Returns:
-            An iterator over n pictures, each of the kind and shape of ``clean``.
-
-        Raises:
-            ImageError: as `sample`, at once.
-            ConfigError: as `sample`, at once.
-        """
-        return cast("Iterator[_PictureT]", self._draw(clean, n, seed))
 
     def _draw(self, clean: images.Picture, n: int, seed: int | None) -> Iterator[images.Picture]:
         check_draws(n, seed)

@@ -1,0 +1,269 @@
+"""The denoiser, for pictures of every kind and size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Literal, TypeVar, cast, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from danet import ensemble
+from danet.batching import in_batches
+from danet.errors import ConfigError
+from danet.images import Picture, difference_from_tensor, from_tensor, to_tensor
+from danet.networks import DenoiserNetwork
+from danet.parts import check_out
+from danet.pretrained.drawing import drawing, side_by_side
+from danet.pretrained.model import Pretrained
+
+__all__ = ["Denoiser"]
+
+_PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], Tensor)
+
+
+class Denoiser(Pretrained):
+    """Removes the noise of photographs: R of the paper.
+
+    "Dual Adversarial Network: Toward Real-world Noise Removal and Noise Generation", ECCV 2020.
+
+    Args:
+        weights: name of shipped weights, a path as for `from_pretrained`, or a network, a
+            `danet.networks.DenoiserNetwork`, which is taken as it is.
+        device: where to compute.  "auto" is CUDA, else MPS, else the CPU; a network that
+            is given stays where it is.
+        tile: side of the square tiles that pictures are treated in, without their halo, with
+            the result of the whole picture.  None: tiles as large as ``max_memory`` allows.
+            Where the network's ``halo`` is None, as with RIDNet and NAFNet, the whole picture
+            matters to each of its pixels, and it is treated as a whole whatever its size.
+        max_memory: bytes that computing may take beside the picture and its result.  None: half
+            of what the device has free.
+        halo: how many pixels around a tile are computed with it.  None: as many as make the
+            result that of the whole picture.  Fewer are faster, with an error at the tiles'
+            borders; for a network whose ``halo`` is None any number allows tiles.
+        dtype: what the residual is computed in: "float32", "bfloat16", "float16", or "auto", a
+            short type where the device has units for it, see `danet.devices.fast_dtype`.  The
+            picture itself stays in float32.
+        compile: whether PyTorch compiles the network, which needs a C++ compiler and a minute.
+        runtime: "torch", "openvino" or "onnx"; the last two compute on the CPU alone, and need
+            ``pip install 'danet[openvino]'`` or ``'danet[onnx]'``.  "auto" is "torch".
+
+    Attributes:
+        network: the network, an ordinary module.  Train it by calling it directly.
+        engine: the settings from ``tile`` on.
+
+    Raises:
+        WeightsError: there are no such weights, or they do not fit.
+        ConfigError: a setting is of no use, or what it needs is not installed.
+
+    Example:
+        >>> denoiser = Denoiser()
+        >>> noisy = np.zeros((45, 70, 3), np.uint8)
+        >>> denoiser(noisy).shape
+        (45, 70, 3)
+    """
+
+    _kind = "denoiser"
+    _network_class = DenoiserNetwork
+
+    @overload
+    def __call__(
+        self,
+        image: _PictureT,
+        *,
+        strength: float = 1.0,
+        residual: Literal[False] = False,
+        self_ensemble: bool = False,
+        out: NDArray[Any] | None = None,
+    ) -> _PictureT: ...
+
+    @overload
+    def __call__(
+        self,
+        image: Tensor,
+        *,
+        strength: float = 1.0,
+        residual: Literal[True],
+        self_ensemble: bool = False,
+    ) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self,
+        image: Image.Image | NDArray[Any],
+        *,
+        strength: float = 1.0,
+        residual: Literal[True],
+        self_ensemble: bool = False,
+    ) -> NDArray[np.float32]: ...
+
+    def __call__(
+        self,
+        image: Picture,
+        *,
+        strength: float = 1.0,
+        residual: bool = False,
+        self_ensemble: bool = False,
+        out: NDArray[Any] | None = None,
+    ) -> Picture:
+        """Denoise a picture.
+
+        No gradient is kept, unless the picture is a tensor that requires one; then the
+        result is differentiable, and is computed as a whole whatever its size.
+
+        Args:
+            image: a PIL image; a NumPy array, H x W or H x W x C, of uint8, uint16 or float in
+                [0, 1]; or a torch tensor, C x H x W or N x C x H x W, of float in [0, 1].  C is 1
+                (grey), 2 (grey and alpha), 3 or 4 (RGBA).  It is left as it is.
+            strength: how much of the noise that the network finds is taken: 0 none, 1 all,
+                and above 1 more than that.
+            residual: give the noise that is taken instead of the picture without it.
+            self_ensemble: take the mean over the eight flips and rotations of the picture, see
+                `danet.ensemble.self_ensemble`.  It takes eight times as long.
+            out: an array to write the result to, of the shape and type of ``image``, which is
+                then an array too.  Both may be memory-mapped, so that neither has to fit into
+                memory.  It goes with none of the three options above, which take the whole
+                picture as float32.
+
+        Returns:
+            ``out``, or a picture of the same kind, type, size and device, in [0, 1] where it is
+            of floats.  Transparency is as before.  PIL modes without plain channels come back as
+            `danet.images.to_tensor` says.  The residual is a float32 array, or a tensor for
+            a tensor, of the picture's layout without transparency; it has a sign, and the
+            picture less the residual is the result, before it is clamped and rounded.
+
+        Raises:
+            ImageError: the picture cannot be taken, or the result not be written to ``out``;
+                the message says why.
+            ConfigError: the strength is negative or not finite, or ``out`` is given along with
+                another option.
+            DanetError: the memory does not suffice.
+
+        Example:
+            >>> from danet.networks import UNetDenoiser
+            >>> denoiser = Denoiser(UNetDenoiser(width=2))
+            >>> denoiser(torch.rand(3, 45, 70), strength=0.5).shape
+            torch.Size([3, 45, 70])
+            >>> denoiser(np.zeros((45, 70), np.uint8), residual=True).dtype
+            dtype('float32')
+        """
+        _check_strength(strength)
+        if strength == 1 and not residual and not self_ensemble:
+            if out is not None:
+                check_out(out, image)
+            return self._run(image, out=out)[0]
+        if out is not None:
+            raise ConfigError("out goes with none of strength, residual and self_ensemble")
+        pixels, form = to_tensor(image)
+        denoised = self._denoised(pixels, strength, self_ensemble)
+        if residual:
+            return difference_from_tensor(pixels - denoised, form)
+        return from_tensor(denoised, form)
+
+    def map(
+        self,
+        pictures: Iterable[_PictureT],
+        *,
+        strength: float = 1.0,
+        self_ensemble: bool = False,
+        batch_size: int = 16,
+        progress: bool = False,
+    ) -> Iterator[_PictureT]:
+        """Denoise many pictures of any sizes; those of one size are computed together.
+
+        Args:
+            pictures: as for calling the denoiser, of mixed kinds if need be.  They are taken
+                as they are needed, some ahead, and can be without end.
+            strength: as for calling the denoiser.
+            self_ensemble: as for calling the denoiser.
+            batch_size: the most pictures that are computed at once; large ones are fewer.
+            progress: show a progress bar on standard error.
+
+        Returns:
+            An iterator over the results, in the order of the pictures.  They equal those of
+            single pictures but for the rounding of float32.
+
+        Raises:
+            ImageError: a picture cannot be taken; its number, from 0, is in the message.
+            ConfigError: the strength or the batch size is of no use; at once.
+
+        Example:
+            >>> from danet.networks import UNetDenoiser
+            >>> denoiser = Denoiser(UNetDenoiser(width=2))
+            >>> pictures = [torch.rand(3, 45, 70), torch.rand(1, 20, 30), torch.rand(3, 45, 70)]
+            >>> [tuple(result.shape) for result in denoiser.map(pictures)]
+            [(3, 45, 70), (1, 20, 30), (3, 45, 70)]
+        """
+        _check_strength(strength)
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, and must be at least 1")
+
+        def denoise(pixels: Tensor) -> Tensor:
+            return self._denoised(pixels, strength, self_ensemble)
+
+        results: Any = in_batches(pictures, denoise, batch_size)
+        if progress:
+            from tqdm import tqdm
+
+            total = len(pictures) if isinstance(pictures, Sized) else None
+            results = tqdm(results, total=total, unit="picture")
+        return cast("Iterator[_PictureT]", iter(results))
+
+    def uncertainty(self, image: Picture) -> NDArray[np.float32] | Tensor:
+        """How much the results of the eight flips and rotations of a picture differ.
+
+        It is large where the network decides by little, as in fine texture under strong noise;
+        it is no measure of what all eight miss alike, and not calibrated: the true error can be
+        several times as large.
+
+        Args:
+            image: as for calling the denoiser.
+
+        Returns:
+            The standard deviation of the eight results for each pixel, on the scale of [0, 1],
+            in the layout of the residual.
+
+        Raises:
+            ImageError: the picture cannot be taken; the message says why.
+            DanetError: the memory does not suffice.
+
+        Example:
+            >>> from danet.networks import UNetDenoiser
+            >>> Denoiser(UNetDenoiser(width=2)).uncertainty(np.zeros((45, 70))).shape
+            (45, 70)
+        """
+        pixels, form = to_tensor(image)
+        # Welford's sums: the eight results need not be held at once.
+        mean = torch.zeros_like(pixels)
+        squares = torch.zeros_like(pixels)
+        for count, view in enumerate(ensemble.views(pixels, self._predict), 1):
+            difference = view - mean
+            mean = mean + difference / count
+            squares = squares + difference * (view - mean)
+        return difference_from_tensor((squares / 7).sqrt(), form)
+
+    def example(self) -> Image.Image:
+        """A drawing with Gaussian noise, and denoised, side by side, as model cards show it."""
+        clean = np.asarray(drawing()) / 255
+        noise = np.random.default_rng(0).normal(0, 0.05, clean.shape)
+        noisy = Image.fromarray(np.rint((clean + noise).clip(0, 1) * 255).astype(np.uint8))
+        return side_by_side(noisy, self(noisy))
+
+    def _denoised(self, pixels: Tensor, strength: float, self_ensemble: bool) -> Tensor:
+        if self_ensemble:
+            result = ensemble.self_ensemble(pixels, self._predict)
+        else:
+            result = self._predict(pixels)
+        return result if strength == 1 else torch.lerp(pixels, result, strength)
+
+    def _predict(self, pixels: Tensor) -> Tensor:
+        return cast(Tensor, self._run(pixels)[0])
+
+
+def _check_strength(strength: float) -> None:
+    if not (math.isfinite(strength) and strength >= 0):
+        raise ConfigError(f"strength is {strength}, and must be a finite number of at least 0")
