@@ -1,5 +1,7 @@
 """Pictures in tiles, in little memory, and with errors on the way."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -14,10 +16,11 @@ from torch import Tensor
 
 from danet import engine as engine_module
 from danet.errors import ConfigError, DanetError, ImageError
-from danet.memory import bytes_per_pixel
+from danet.memory import bytes_per_pixel, give_back
 from danet.networks import Kind, UNetDenoiser, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
+TWO = ["cpu", "cpu"]
 SIZES = [(1, 1), (1, 67), (64, 64), (61, 83), (97, 31)]
 LOCAL = [("unet", 3), ("dncnn", 4), ("red", 4)]
 
@@ -255,3 +258,194 @@ def test_the_share_of_the_free_memory_is_the_default(monkeypatch: pytest.MonkeyP
     denoiser(torch.rand(3, 101, 83))
     assert len(shapes) > 1
     assert all(height * width <= 4000 for _, _, height, width in shapes)
+
+
+def modules(denoiser: Denoiser | NoiseGenerator) -> list[Any]:
+    """The networks that compute from here on: itself and its copies, one entry for each call."""
+    used: list[Any] = []
+    denoiser.network.register_forward_hook(lambda module, *_: used.append(module))
+    return used
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("settings", [{}, {"tile": 17}, {"max_memory": 4_000_000}])
+@pytest.mark.parametrize(("backbone", "depth"), LOCAL)
+def test_several_devices_give_what_one_gives(
+    backbone: str, depth: int, size: tuple[int, int], settings: dict[str, int]
+) -> None:
+    model = network("denoiser", backbone, depth)
+    noisy = torch.rand(3, 3, *size)
+    whole = Denoiser(model)(noisy)
+    for count in (2, 3):
+        denoiser = Denoiser(model, devices=["cpu"] * count, **settings)  # type: ignore[arg-type]
+        used = modules(denoiser)
+        torch.testing.assert_close(denoiser(noisy), whole, rtol=0, atol=1e-6)
+        assert len({id(module) for module in used}) == count
+        torch.testing.assert_close(denoiser(noisy[0]), whole[0], rtol=0, atol=1e-6)
+
+
+def test_a_picture_that_fits_is_cut_where_that_is_faster() -> None:
+    denoiser = Denoiser(network("denoiser", "unet", 2), devices=TWO)  # of halo 12
+    shapes, used = calls(denoiser), modules(denoiser)
+    denoiser(torch.rand(3, 101, 83))
+    assert [shape[2:] for shape in shapes] == [(64, 84)] * 2
+    assert used[0] is not used[1]
+    shapes.clear()
+    denoiser(torch.rand(3, 24, 24))  # no smaller with its halo
+    assert [shape[2:] for shape in shapes] == [(24, 24)]
+    shapes.clear()
+    denoiser(torch.rand(6, 3, 101, 83))
+    assert shapes == [(3, 3, 102, 84)] * 2
+
+
+@pytest.mark.parametrize("settings", [{}, {"tile": 8}, {"max_memory": 5_000_000}])
+def test_a_seed_gives_the_same_noise_whatever_the_devices(settings: dict[str, int]) -> None:
+    model = network("generator", "unet", 3)
+    for clean in (torch.rand(3, 61, 83), torch.rand(2, 3, 61, 83)):
+        one = NoiseGenerator(model).sample(clean, n=5, seed=7)
+        generator = NoiseGenerator(model, devices=TWO, **settings)  # type: ignore[arg-type]
+        used = modules(generator)
+        torch.testing.assert_close(generator.sample(clean, 5, 7), one, rtol=0, atol=1e-6)
+        assert len({id(module) for module in used}) == 2
+        first = next(generator.stream(clean, 1, 7))
+        torch.testing.assert_close(first, one[0], rtol=0, atol=1e-6)
+
+
+def test_draws_and_the_pictures_of_map_are_shared_out() -> None:
+    generator = NoiseGenerator(network("generator", "unet", 2), devices=TWO)
+    shapes = calls(generator)
+    generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
+    assert shapes == [(25, 3, 16, 16)] * 2
+    model = network("denoiser", "ridnet", 1)  # whose pictures are not cut
+    denoiser = Denoiser(model, devices=TWO)
+    pictures = [torch.rand(3, 20, 9) for _ in range(7)] + [torch.rand(1, 8, 8)]
+    alone = list(Denoiser(model).map(pictures))
+    shapes = calls(denoiser)
+    for result, expected in zip(denoiser.map(pictures), alone, strict=True):
+        torch.testing.assert_close(result, expected, rtol=0, atol=1e-6)
+    assert sorted(shape[0] for shape in shapes) == [1, 3, 4]
+
+
+def change_in_place(model: UNetDenoiser) -> None:
+    with torch.no_grad():
+        next(model.last.parameters()).mul_(2)
+
+
+def change_data(model: UNetDenoiser) -> None:
+    model.last.weight.data = 2 * model.last.weight.data
+
+
+def load(model: UNetDenoiser) -> None:
+    model.load_state_dict(network("denoiser", "unet", 2).state_dict())
+
+
+def replace_layer(model: UNetDenoiser) -> None:
+    model.last = copy.deepcopy(model.last)
+    change_in_place(model)
+
+
+@pytest.mark.parametrize("change", [change_in_place, change_data, load, replace_layer])
+def test_copies_follow_the_weights(change: Callable[[UNetDenoiser], None]) -> None:
+    model = network("denoiser", "unet", 2)
+    denoiser = Denoiser(model, devices=TWO)
+    used = modules(denoiser)
+    noisy = torch.rand(4, 3, 16, 16)
+    before = denoiser(noisy)
+    assert torch.equal(denoiser(noisy), before)
+    assert len({id(module) for module in used}) == 2
+    change(model)
+    after = denoiser(noisy)
+    torch.testing.assert_close(after, Denoiser(model)(noisy), rtol=0, atol=1e-6)
+    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_several_devices_can_be_copied_and_left() -> None:
+    denoiser = Denoiser(network("denoiser", "unet", 2), devices=TWO)
+    noisy = torch.rand(3, 101, 83)
+    expected = denoiser(noisy)
+    for other in (pickle.loads(pickle.dumps(denoiser)), copy.deepcopy(denoiser)):
+        torch.testing.assert_close(other(noisy), expected, rtol=0, atol=1e-6)
+    used = modules(denoiser.to("cpu"))
+    denoiser(noisy)
+    assert used == [denoiser.network]
+
+
+def test_the_gradient_is_the_networks_own() -> None:
+    model = network("denoiser", "unet", 2)
+    noisy = torch.rand(2, 3, 32, 32)
+    gradients = []
+    for devices in (None, TWO):
+        model.zero_grad()
+        picture = noisy.clone().requires_grad_()
+        Denoiser(model, devices=devices)(picture).square().sum().backward()
+        gradients.append((picture.grad, model.last.weight.grad.clone()))
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_short_types_are_those_of_every_device() -> None:
+    model = network("denoiser", "unet", 2)
+    noisy = torch.rand(2, 3, 32, 32)
+    noisy[1] = noisy[0]
+    exact = Denoiser(model)(noisy)
+    short = Denoiser(model, dtype="bfloat16", devices=TWO)(noisy)
+    torch.testing.assert_close(short[0], short[1], rtol=0, atol=1e-6)
+    assert not torch.equal(short[0], exact[0])
+
+
+def test_networks_on_one_device_share_its_memory() -> None:
+    model = network("denoiser", "unet", 2)
+    denoiser = Denoiser(model, max_memory=int(8000 * bytes_per_pixel(model)), devices=TWO)
+    shapes = calls(denoiser)
+    denoiser(torch.rand(5, 3, 40, 61))
+    assert len(shapes) > 2
+    assert all(n * height * width <= 4000 for n, _, height, width in shapes)
+
+
+@pytest.mark.parametrize("pictures", [1, 6])
+def test_lack_of_memory_on_one_device_halves_for_all(pictures: int) -> None:
+    model = network("denoiser", "unet", 2)
+    noisy = torch.rand(pictures, 3, 101, 83)
+    whole = Denoiser(model)(noisy)
+    denoiser = Denoiser(model, devices=TWO)
+    given: list[int] = []
+
+    def refuse(module: object, inputs: tuple[Tensor, ...]) -> None:
+        if module is not model:
+            given.append(inputs[0][:, 0].numel())
+            if given[-1] > 3000:
+                torch.empty(2**60, dtype=torch.uint8)
+
+    model.register_forward_pre_hook(refuse)
+    torch.testing.assert_close(denoiser(noisy), whole, rtol=0, atol=1e-6)
+    assert max(given) > 3000 >= min(given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "cpu", "devices": TWO}, "device is 'cpu', and devices are given too"),
+        ({"devices": []}, "devices is empty"),
+        ({"devices": "cpu,abacus"}, "'abacus' cannot be used here"),
+        ({"devices": TWO, "compile": True}, "several devices are for PyTorch without compile"),
+    ],
+)
+def test_devices_that_cannot_be_are_errors(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Denoiser(UNetDenoiser(2, 2), **settings)
+
+
+@pytest.mark.gpu
+def test_a_gpu_shares_the_work_with_another_device() -> None:
+    model = build("denoiser", "unet", 16, 3)
+    noisy = torch.rand(4, 3, 301, 283)
+    alone = Denoiser(model, dtype="float32")(noisy)
+    other = "cuda:1" if torch.cuda.device_count() > 1 else "cpu"
+    for devices in (["cuda:0", other], ["cuda:0", "cuda:0"], [other, "cuda:0"]):
+        denoiser = Denoiser(copy.deepcopy(model), dtype="float32", devices=devices)
+        for picture in (noisy, noisy.cuda()):
+            for single in (picture, picture[0]):
+                result = denoiser(single)
+                assert result.device == single.device
+                expected = alone if single.ndim == 4 else alone[0]
+                torch.testing.assert_close(result.cpu(), expected, rtol=0, atol=1e-4)
+    give_back()

@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ def tiled(
     halo: int,
     multiple: int,
     batch: int = 1,
+    devices: int = 1,
 ) -> Tensor:
     """The picture treated in tiles."""
     result = torch.full_like(picture, torch.nan)
@@ -45,19 +48,22 @@ def tiled(
 
     size = (picture.shape[-2], picture.shape[-1])
     tiles = cut(size, window, halo=halo, multiple=multiple)
-    run_tiled(tiles, read, function, write, multiple=multiple, batch=batch)
+    predictors = [nullcontext(function) for _ in range(devices)]
+    run_tiled(tiles, read, predictors, write, multiple=multiple, batch=batch)
     assert bool((written == 1).all())
     return result
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (16, 16), (33, 48), (53, 31), (64, 17)])
 @pytest.mark.parametrize(("tile", "halo", "multiple"), [(16, 0, 16), (31, 8, 8), (7, 20, 1)])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_arithmetic_is_exact(size: Size, tile: int, halo: int, multiple: int, batch: int) -> None:
+@pytest.mark.parametrize(("batch", "devices"), [(1, 1), (3, 1), (1, 2), (2, 3)])
+def test_arithmetic_is_exact(
+    size: Size, tile: int, halo: int, multiple: int, batch: int, devices: int
+) -> None:
     picture = torch.rand(2, 3, *size)
     kept = picture.clone()
     window = window_of(size, tile, halo=halo, multiple=multiple)
-    result = tiled(picture, lambda x: 2 * x, window, halo, multiple, batch)
+    result = tiled(picture, lambda x: 2 * x, window, halo, multiple, batch, devices)
     assert torch.equal(result, 2 * kept)
     assert torch.equal(picture, kept)
 
@@ -86,19 +92,25 @@ def test_windows_are_of_one_shape_within_the_limit_and_padded_as_the_whole(
 
 
 @pytest.mark.parametrize("size", [(120, 200), (320, 50), (50, 320), (128, 128)])
-@pytest.mark.parametrize("limit", [2500, 6000, 15_000])
-def test_no_other_window_costs_less(size: Size, limit: int) -> None:
+@pytest.mark.parametrize("limit", [2500, 6000, 15_000, 100_000])
+@pytest.mark.parametrize(("pictures", "devices"), [(1, 1), (1, 2), (3, 2), (1, 5)])
+def test_no_other_window_costs_less(size: Size, limit: int, pictures: int, devices: int) -> None:
     halo, multiple = 16, 8
 
     def cost(window: Size) -> int:
-        return len(cut(size, window, halo=halo, multiple=multiple)) * window[0] * window[1]
+        """The pixels of the busiest device."""
+        windows = pictures * len(cut(size, window, halo=halo, multiple=multiple))
+        return -(-windows // devices) * window[0] * window[1]
 
     least = smallest_window(size, halo=halo, multiple=multiple)
     sides = [range(low, length + 8, 8) for low, length in zip(least, size, strict=True)]
     costs = [
         cost((row, column)) for row in sides[0] for column in sides[1] if row * column <= limit
     ]
-    assert cost(choose_window(size, halo=halo, multiple=multiple, limit=limit)) == min(costs)
+    shares = {"pictures": pictures, "devices": devices}
+    chosen = choose_window(size, halo=halo, multiple=multiple, limit=limit, **shares)
+    assert chosen[0] * chosen[1] <= limit
+    assert cost(chosen) <= min(costs)
 
 
 def positive(name: str, depth: int) -> Backbone:
@@ -153,8 +165,79 @@ def test_an_error_of_any_step_is_raised() -> None:
 
     for number in range(3):
         failing = [*steps[:number], fail, *steps[number + 1 :]]
-        with pytest.raises(ValueError, match="as it must"):
-            run_tiled(tiles, *failing, multiple=1)
+        read, predict, write = failing
+        for predictors in ([nullcontext(predict)], [nullcontext(predict), nullcontext(steps[1])]):
+            with pytest.raises(ValueError, match="as it must"):
+                run_tiled(tiles, read, predictors, write, multiple=1)
+
+
+def test_devices_compute_at_the_same_time_each_in_one_thread() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+    entered: list[int] = []
+    order: list[int] = []
+
+    @contextmanager
+    def predictor() -> Iterator[Callable[[Tensor], Tensor]]:
+        entered.append(threading.get_ident())
+
+        def predict(pixels: Tensor) -> Tensor:
+            assert threading.get_ident() == thread
+            meeting.wait()  # goes on when all three are here
+            return pixels
+
+        thread = entered[-1]
+        yield predict
+        assert threading.get_ident() == thread
+
+    def read(item: int) -> Tensor:
+        order.append(item)
+        return torch.full((1, 1, 4, 4), float(item))
+
+    written: dict[int, float] = {}
+
+    def write(item: int, result: Tensor) -> None:
+        written[item] = float(result.mean())
+
+    run_tiled(range(12), read, [predictor() for _ in range(3)], write, multiple=1, batch=2)
+    assert len(set(entered)) == 3
+    assert order == list(range(12))
+    assert written == {item: item for item in range(12)}
+
+
+def test_a_failure_ends_the_work_of_the_other_devices() -> None:
+    read: list[int] = []
+    failed = threading.Event()
+
+    def fail(_: Tensor) -> Tensor:
+        failed.set()
+        raise ValueError("as it must")
+
+    def wait(pixels: Tensor) -> Tensor:
+        assert failed.wait(10)
+        return pixels
+
+    with pytest.raises(ValueError, match="as it must"):
+        run_tiled(
+            range(100_000),
+            lambda item: read.append(item) or torch.zeros(1, 1, 1, 1),  # type: ignore[func-returns-value]
+            [nullcontext(fail), nullcontext(wait)],
+            lambda *_: None,
+            multiple=1,
+        )
+    assert len(read) < 100_000
+
+
+def test_parts_of_several_pictures_are_joined_whatever_their_number() -> None:
+    counts, written = [3, 1, 2], []
+    run_tiled(
+        counts,
+        lambda count: torch.full((count, 1, 5, 5), float(count)),
+        [nullcontext(lambda x: 2 * x)],
+        lambda count, result: written.append((count, tuple(result.shape), float(result.mean()))),
+        multiple=4,
+        batch=3,
+    )
+    assert written == [(count, (count, 1, 5, 5), 2.0 * count) for count in counts]
 
 
 @pytest.mark.parametrize(("tile", "multiple"), [(15, 16), (0, 1), (-16, 16)])

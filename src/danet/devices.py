@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from danet.errors import ConfigError
 
-__all__ = ["fast_dtype", "hardware", "usable_device"]
+__all__ = ["fast_dtype", "hardware", "usable_device", "usable_devices"]
 
 
 def usable_device(device: str | torch.device) -> torch.device:
@@ -38,6 +39,37 @@ def usable_device(device: str | torch.device) -> torch.device:
     return usable
 
 
+def usable_devices(
+    device: str | torch.device, devices: str | Sequence[str | torch.device] | None
+) -> list[torch.device]:
+    """One device, or several that share the work.
+
+    Args:
+        device: as for `usable_device`; "auto" where several are named.
+        devices: names or devices, or names with commas between them.  One that is named twice
+            is used twice.  "all" is every CUDA device, or what "auto" is where there is none.
+            None is ``device`` alone.
+
+    Raises:
+        ConfigError: one of them is not here, none is named, or ``device`` is given as well.
+
+    Example:
+        >>> usable_devices("auto", "cpu,cpu")
+        [device(type='cpu'), device(type='cpu')]
+    """
+    if devices is None:
+        return [usable_device(device)]
+    if device != "auto":
+        raise ConfigError(f"device is {str(device)!r}, and devices are given too; give one of them")
+    if devices == "all":
+        count = torch.cuda.device_count()
+        devices = [f"cuda:{number}" for number in range(count)] or ["auto"]
+    names = devices.split(",") if isinstance(devices, str) else devices
+    if not names:
+        raise ConfigError("devices is empty, and must name at least one")
+    return [usable_device(name) for name in names]
+
+
 def hardware(device: torch.device) -> str:
     """A device in words, for records of results.
 
@@ -57,7 +89,8 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     """The type that a device computes networks fastest in.
 
     A short one only where there are units for it: bfloat16 on GPUs from Ampere on and on CPUs with
-    AVX-512 BF16 or AMX; float16 on the GPUs with tensor cores before; else float32.
+    AVX-512 BF16 or AMX; float16 on the GPUs with tensor cores before; else float32, and so on
+    Apple's, where the short types are not tried.
     """
     if device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import product
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -13,15 +14,15 @@ from torch import Tensor
 
 from danet.errors import ConfigError, DanetError
 from danet.images import ImageForm, Picture, from_tensor, to_tensor
-from danet.memory import bytes_per_pixel, free_memory, is_out_of_memory
+from danet.memory import bytes_per_pixel, free_memory, give_back, is_out_of_memory
 from danet.parts import Area, Canvas, part, size_of
 from danet.runtimes import Network, Runtime
 from danet.tiling import Tile, check_tile, choose_window, cut, run_tiled, window_of
 
 __all__ = ["Engine"]
 
-# What is drawn for a part of a picture: N x 1 x h x w.
-Latent = Callable[[Area], Tensor]
+# What is drawn for some of the pictures of a tensor, and a part of each: N x 1 x h x w.
+Latent = Callable[[range, Area], Tensor]
 
 # Of the memory that is free.
 _SHARE = 0.5
@@ -36,8 +37,8 @@ class Engine:
     Attributes:
         runtime: what computes the network.
         tile: side of square tiles, without their halo; None: as large as memory allows.
-        max_memory: bytes that computing may take beside the picture and its result; None:
-            half of what the device has free.
+        max_memory: bytes that computing may take on a device beside the picture and its
+            result; None: half of what the device has free.
         halo: pixels around a tile that are computed with it; None: as many as make the result
             that of the whole picture.
     """
@@ -86,32 +87,39 @@ class Engine:
         if isinstance(image, Tensor) and image.requires_grad:
             if torch.is_grad_enabled():  # the gradient needs all of it at once
                 whole = self._tiles(network, size, _padded(network, size))
-                return self._compute(network, image, latents, out, whole, 1)
+                count = _pictures(image) * len(latents)
+                return self._compute(network, image, latents, out, whole, count, alone=True)
             image = image.detach()  # gradients are on in the thread that reads the parts
-        window, batch = self._plan(network, image)
+        if isinstance(image, Tensor) and image.device.type == "mps":
+            # That device takes no second thread beside the one that computes.
+            results = self.apply(network, image.cpu(), latents)
+            return [cast(Tensor, result).to(image.device) for result in results]
+        window, together = self._plan(network, image, len(latents))
         while True:
             tiles = self._tiles(network, size, window)
-            batch = min(batch, len(tiles) * len(latents))
+            count = _pictures(image) * len(tiles) * len(latents)
+            together = min(together, -(-count // len(self.runtime.devices(network))))
             try:
-                return self._compute(network, image, latents, out, tiles, batch)
+                return self._compute(network, image, latents, out, tiles, together)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
                 smaller = self._within(network, size, math.prod(window) / 2)
-                if batch == 1 and math.prod(smaller) >= math.prod(window):
+                if together == 1 and math.prod(smaller) >= math.prod(window):
                     raise DanetError(self._too_little(network, image, window)) from error
             # Out here the failed computation's tensors are gone.
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            if batch > 1:
-                batch //= 2
+            give_back()
+            if together > 1:
+                together //= 2
             else:
                 window = smaller
 
-    def draws_at_once(self, network: Network, image: Picture) -> int:
-        """For how many z `apply` computes a picture at once: one where it takes several tiles."""
-        window, batch = self._plan(network, image)
-        return batch if window == _padded(network, size_of(image)) else 1
+    def draws_at_once(self, network: Network, image: Picture, n: int) -> int:
+        """For how many of n z `apply` computes a picture at once: one if it takes several tiles."""
+        window, together = self._plan(network, image, n)
+        if window != _padded(network, size_of(image)):
+            return 1
+        return max(1, together * len(self.runtime.devices(network)) // _pictures(image))
 
     def _halo(self, network: Network) -> int | None:
         """The halo as a multiple of what the network needs; None: no halo gives the whole."""
@@ -121,28 +129,46 @@ class Engine:
         rounded = self.halo + -self.halo % network.size_multiple
         return rounded if exact is None else min(rounded, exact)
 
-    def _plan(self, network: Network, image: Picture) -> tuple[tuple[int, int], int]:
-        """The window to begin with, and how many of them to compute at once."""
-        size, halo, pictures = size_of(image), self._halo(network), _pictures(image)
-        # No smaller tile is left to fall back to where the whole is needed.
-        share = 1 if halo is None else _SHARE
-        device = next(network.parameters()).device
-        budget = share * free_memory(device) if self.max_memory is None else self.max_memory
-        limit = budget / self._bytes_per_pixel(network) / pictures
+    def _plan(self, network: Network, image: Picture, count: int) -> tuple[tuple[int, int], int]:
+        """The window to begin with, and how many of them a device computes at once.
+
+        ``count`` is how often each picture is computed.
+        """
+        size, halo = size_of(image), self._halo(network)
+        limit = min(self._limit(network, device) for device in self.runtime.devices(network))
         if halo is not None and self.tile is not None:
             window = window_of(size, self.tile, halo=halo, multiple=network.size_multiple)
         else:
-            window = self._within(network, size, limit)
+            window = self._within(network, size, limit, _pictures(image) * count)
             if math.prod(window) > limit and (self.max_memory is not None or halo is None):
                 raise DanetError(self._too_little(network, image, window))
-        at_once = min(limit, _BATCH_PIXELS / pictures) // math.prod(window)
-        return window, max(1, int(at_once))
+        return window, max(1, int(min(limit, _BATCH_PIXELS) // math.prod(window)))
 
-    def _within(self, network: Network, size: tuple[int, int], limit: float) -> tuple[int, int]:
+    def _limit(self, network: Network, device: torch.device) -> float:
+        """How many pixels one of the networks on a device may compute at once."""
+        # No smaller tile is left to fall back to where the whole is needed.
+        share = 1 if self._halo(network) is None else _SHARE
+        free = free_memory(device)
+        budget = share * free if self.max_memory is None else self.max_memory
+        if device.type == "mps":  # what is above is not only slow there, but faulty
+            budget = min(budget, free)
+        sharing = self.runtime.devices(network).count(device)
+        return budget / sharing / self._bytes_per_pixel(network, device)
+
+    def _within(
+        self, network: Network, size: tuple[int, int], limit: float, pictures: int = 1
+    ) -> tuple[int, int]:
         halo = self._halo(network)
         if halo is None:
             return _padded(network, size)
-        return choose_window(size, halo=halo, multiple=network.size_multiple, limit=limit)
+        return choose_window(
+            size,
+            halo=halo,
+            multiple=network.size_multiple,
+            limit=limit,
+            pictures=pictures,
+            devices=len(self.runtime.devices(network)),
+        )
 
     def _tiles(
         self, network: Network, size: tuple[int, int], window: tuple[int, int]
@@ -150,8 +176,7 @@ class Engine:
         halo = self._halo(network) or 0
         return cut(size, window, halo=halo, multiple=network.size_multiple)
 
-    def _bytes_per_pixel(self, network: Network) -> float:
-        device = next(network.parameters()).device
+    def _bytes_per_pixel(self, network: Network, device: torch.device) -> float:
         short = self.runtime.resolved_dtype(device).itemsize / torch.float32.itemsize
         return short * bytes_per_pixel(network)
 
@@ -162,8 +187,10 @@ class Engine:
         window: tuple[int, int],
     ) -> str:
         size = size_of(image)
-        pixels = _pictures(image) * math.prod(window)
-        need = f"{self._bytes_per_pixel(network) * pixels / 2**20:,.1f} MiB"
+        most = max(
+            self._bytes_per_pixel(network, device) for device in self.runtime.devices(network)
+        )
+        need = f"{most * math.prod(window) / 2**20:,.1f} MiB"
         if self._halo(network) is None:
             return (
                 f"a picture of {size[1]} x {size[0]} pixels takes about {need} of memory, and "
@@ -182,31 +209,48 @@ class Engine:
         latents: Sequence[Latent | None],
         out: NDArray[Any] | None,
         tiles: list[Tile],
-        batch: int,
+        together: int,
+        *,
+        alone: bool = False,
     ) -> list[Picture]:
-        size = size_of(image)
-        # Every latent of a tile, then the next tile.
-        items = range(len(tiles) * len(latents))
-        canvases = [Canvas(size, out) for _ in latents]
-        forms: dict[int, ImageForm] = {}
+        size, count = size_of(image), _pictures(image)
+        at_once = min(together, count)
+        groups = [range(first, min(first + at_once, count)) for first in range(0, count, at_once)]
+        results: list[Picture | None] = [out for _ in latents]
+        if isinstance(image, Tensor) and len(groups) > 1:  # each group writes into its place
+            results = [
+                torch.empty(image.shape, dtype=image.dtype, device=image.device) for _ in latents
+            ]
+        canvases = [[Canvas(size, _some(result, group)) for group in groups] for result in results]
+        # Every latent and group of a tile, then the next tile.
+        items = list(product(range(len(tiles)), range(len(latents)), range(len(groups))))
+        forms: dict[tuple[int, int, int], ImageForm] = {}
 
-        def read(item: int) -> Tensor:
-            tile, number = tiles[item // len(latents)], item % len(latents)
-            whole = tile.window == (slice(0, size[0]), slice(0, size[1]))
-            pixels, forms[item] = to_tensor(image if whole else part(image, tile.window))
-            latent = latents[number]
+        def read(item: tuple[int, int, int]) -> Tensor:
+            window, latent, group = tiles[item[0]].window, latents[item[1]], groups[item[2]]
+            some = _some(image, group)
+            whole = window == (slice(0, size[0]), slice(0, size[1]))
+            pixels, forms[item] = to_tensor(some if whole else part(some, window))
             if latent is None:
                 return pixels
-            return torch.cat([pixels, latent(tile.window).to(pixels.device)], dim=1)
+            return torch.cat([pixels, latent(group, window).to(pixels.device)], dim=1)
 
-        def write(item: int, result: Tensor) -> None:
-            tile, number = tiles[item // len(latents)], item % len(latents)
-            picture = from_tensor(result, forms.pop(item))
-            canvases[number].put(picture, tile.inner, tile.core)
+        def write(item: tuple[int, int, int], result: Tensor) -> None:
+            tile, canvas = tiles[item[0]], canvases[item[1]][item[2]]
+            canvas.put(from_tensor(result, forms.pop(item)), tile.inner, tile.core)
 
-        with self.runtime.running(network) as predict:
-            run_tiled(items, read, predict, write, multiple=network.size_multiple, batch=batch)
-        return [canvas.picture for canvas in canvases]
+        run_tiled(
+            items,
+            read,
+            self.runtime.running(network, alone=alone),
+            write,
+            multiple=network.size_multiple,
+            batch=max(1, together // at_once),
+        )
+        return [
+            parts[0].picture if result is None else result
+            for result, parts in zip(results, canvases, strict=True)
+        ]
 
 
 def _padded(network: Network, size: tuple[int, int]) -> tuple[int, int]:
@@ -217,3 +261,10 @@ def _padded(network: Network, size: tuple[int, int]) -> tuple[int, int]:
 
 def _pictures(image: Picture) -> int:
     return len(image) if isinstance(image, Tensor) and image.ndim == 4 else 1
+
+
+def _some(picture: Any, group: range) -> Any:
+    """Some of the pictures of a tensor; anything else is one picture, or none."""
+    if isinstance(picture, Tensor) and picture.ndim == 4:
+        return picture[group.start : group.stop]
+    return picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +18,14 @@ from torch.utils._pytree import tree_leaves
 from danet.errors import ConfigError
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 
-__all__ = ["bytes_per_pixel", "free_memory", "is_out_of_memory", "read_size"]
+__all__ = ["bytes_per_pixel", "free_memory", "give_back", "is_out_of_memory", "read_size"]
 
 # Beside the tensors that torch makes, the convolutions take room of their own.
 _WORKSPACE = 1.5
 _UNKNOWN = 4 * 2**30
+# On Apple's devices, tensors of 2^31 elements and more are joined wrongly, without a word
+# (pytorch issue 189960).  In so many bytes none has as many, not even of 16 bits each.
+_MOST_OF_METAL = 4 * 2**30
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LEAST_SIDE = 16
 
@@ -49,7 +53,8 @@ def free_memory(device: torch.device) -> int:
     """How many bytes a device can still give, as far as can be known.
 
     On Linux that is also within the limit of the process's control group.  Where a CPU does
-    not say it, half of its memory, or 4 GiB.
+    not say it, half of its memory, or 4 GiB.  On Apple's devices it is no more than 4 GiB, as
+    very large tensors are faulty there.
 
     Example:
         >>> free_memory(torch.device("cpu")) > 0
@@ -59,7 +64,8 @@ def free_memory(device: torch.device) -> int:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
     if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        free = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        return max(min(free, _MOST_OF_METAL), 0)
     found = [free for free in (_available(), _within_control_group()) if free is not None]
     if found:
         return max(min(found), 0)
@@ -105,8 +111,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(
         words in text
-        for words in ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+        for words in (
+            "out of memory",
+            "can't allocate memory",
+            "not enough memory",
+            "bad_alloc",
+            "invalid buffer size",  # what Metal says of one tensor that is too large
+        )
     )
+
+
+def give_back() -> None:
+    """Let go of the memory that a failed computation leaves behind."""
+    gc.collect()  # an error of another thread holds its tensors in a cycle
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 _KNOWN: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()

@@ -91,12 +91,12 @@ class Canvas:
 
     Args:
         size: height and width.
-        picture: an array to write to instead of a new one.
+        picture: an array or tensor to write to instead of a new one.
     """
 
-    def __init__(self, size: tuple[int, int], picture: NDArray[Any] | None = None) -> None:
+    def __init__(self, size: tuple[int, int], picture: Picture | None = None) -> None:
         self._size = size
-        self._picture: Picture | None = picture
+        self._picture = picture
 
     @property
     def picture(self) -> Picture:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,11 +26,14 @@ from danet.networks import DenoiserNetwork, GeneratorNetwork, Residual
 __all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime", "export_onnx"]
 
 Network: TypeAlias = DenoiserNetwork | GeneratorNetwork
+Predict: TypeAlias = Callable[[Tensor], Tensor]
 
 RUNTIMES = ("auto", "torch", "openvino", "onnx")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
 _OPENVINO_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+# Two threads at once on Apple's device end the process (pytorch issue 197805).
+_METAL = Lock()
 
 
 class Runtime:
@@ -42,13 +47,20 @@ class Runtime:
         dtype: one of `DTYPES`; "auto" is as `danet.devices.fast_dtype` says.
         compiled: whether PyTorch compiles the network, which needs a C++ compiler and takes
             a minute for each new shape.
+        others: devices on which copies of the network compute along with it.
 
     Raises:
         ConfigError: a name is not one of those, what it needs is not installed, or the settings
             do not go together.
     """
 
-    def __init__(self, name: str = "auto", dtype: str = "auto", compiled: bool = False) -> None:
+    def __init__(
+        self,
+        name: str = "auto",
+        dtype: str = "auto",
+        compiled: bool = False,
+        others: Sequence[torch.device] = (),
+    ) -> None:
         for setting, value, known in (("runtime", name, RUNTIMES), ("dtype", dtype, DTYPES)):
             if value not in known:
                 raise ConfigError(f"{setting} is {value!r}, and must be one of {', '.join(known)}")
@@ -61,14 +73,25 @@ class Runtime:
                 raise ConfigError(f"compile is for PyTorch, and the runtime is {name!r}")
         if name == "onnx" and dtype not in ("auto", "float32"):
             raise ConfigError(f"dtype is {dtype!r}, and the runtime 'onnx' has float32 alone")
+        if others and (compiled or name in _MODULES):
+            raise ConfigError(
+                "several devices are for PyTorch without compile: the runtime is "
+                f"{name!r}, and compile is {compiled}"
+            )
         self.name = name
         self.dtype = dtype
         self.compiled = compiled
+        self.others = tuple(others)
         self._made: tuple[Any, Callable[..., Any]] | None = None
+        self._copied: tuple[Any, list[Network]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was made for a network, which cannot be copied."""
-        return {**self.__dict__, "_made": None}
+        """Without what was made for a network, which is made again."""
+        return {**self.__dict__, "_made": None, "_copied": None}
+
+    def devices(self, network: Network) -> list[torch.device]:
+        """The network's own device, and the others."""
+        return [next(network.parameters()).device, *self.others]
 
     def resolved_dtype(self, device: torch.device) -> torch.dtype:
         """The type that the network computes in on a device."""
@@ -77,21 +100,29 @@ class Runtime:
             return found
         return torch.float32 if self.name == "onnx" else fast_dtype(device)
 
-    @contextmanager
-    def running(self, network: Network) -> Iterator[Callable[[Tensor], Tensor]]:
-        """Give, for the block, a function that computes a network.
+    def running(
+        self, network: Network, *, alone: bool = False
+    ) -> list[AbstractContextManager[Predict]]:
+        """What computes a network: itself, then its copies on the other devices.
+
+        The copies have the weights that the network has, even if it was trained in between.
 
         Args:
             network: in evaluation mode.
+            alone: without the copies, whose weights get no gradient of the network's.
 
-        Yields:
-            A function of y, N x 3 x H x W, or of x and z joined, N x 4 x H x W, in float32 and
-            on any device, whose result is R(y) or G(x, z) in float32.  H and W are multiples of
-            the network's ``size_multiple``.
-
-        Raises:
-            ConfigError: the runtime computes on the CPU alone, and the network is elsewhere.
+        Returns:
+            Contexts, each for one thread, that give a function of y, N x 3 x H x W, or of x and
+            z joined, N x 4 x H x W, in float32 and on any device, whose result is R(y) or
+            G(x, z) in float32.  H and W are multiples of the network's ``size_multiple``.  To
+            enter one raises ConfigError where the runtime computes on the CPU alone, and the
+            network is elsewhere.
         """
+        copies = [] if alone else self._copies(network)
+        return [self._running(one) for one in (network, *copies)]
+
+    @contextmanager
+    def _running(self, network: Network) -> Iterator[Predict]:
         device = next(network.parameters()).device
         dtype = self.resolved_dtype(device)
         if self.name in _MODULES:
@@ -107,6 +138,14 @@ class Runtime:
         with low:
             yield _forward(forward, device, joined=isinstance(network, GeneratorNetwork))
 
+    def _copies(self, network: Network) -> list[Network]:
+        if not self.others:
+            return []
+        key = _state(network)
+        if self._copied is None or self._copied[0] != key:
+            self._copied = key, [copy.deepcopy(network).to(device) for device in self.others]
+        return self._copied[1]
+
     def _compiled(self, network: Network) -> Callable[..., Tensor]:
         if self._made is None or self._made[0] is not network:
             self._made = network, torch.compile(network)
@@ -116,9 +155,8 @@ class Runtime:
         self, network: Network, dtype: torch.dtype
     ) -> Callable[[NDArray[Any]], NDArray[Any]]:
         """The residual, made for the weights as they are."""
-        tensors = chain(network.parameters(), network.buffers())
         threads = torch.get_num_threads()
-        key = (threads, dtype, [(id(tensor), tensor._version) for tensor in tensors])
+        key = (threads, dtype, _state(network))
         if self._made is None or self._made[0] != key:
             make = _openvino if self.name == "openvino" else _onnx
             try:
@@ -131,16 +169,28 @@ class Runtime:
         return self._made[1]
 
 
-def _forward(
-    forward: Callable[..., Tensor], device: torch.device, *, joined: bool
-) -> Callable[[Tensor], Tensor]:
+def _state(network: Network) -> tuple[Any, ...]:
+    """What differs whenever the weights do, but for writes into a tensor's ``data``."""
+    return network, [
+        (id(tensor), tensor.data_ptr(), None if tensor.is_inference() else tensor._version)
+        for tensor in chain(network.parameters(), network.buffers())
+    ]
+
+
+def _forward(forward: Callable[..., Tensor], device: torch.device, *, joined: bool) -> Predict:
     """PyTorch, with the channels of a pixel side by side, as the convolutions are fastest."""
+    metal = device.type == "mps"
+    # Apple's convolutions err on some channels of tensors laid out so (pytorch issue 180984).
+    layout = torch.contiguous_format if metal else torch.channels_last
 
     def predict(pixels: Tensor) -> Tensor:
         wanted = pixels.requires_grad and torch.is_grad_enabled()
-        pixels = pixels.to(device, memory_format=torch.channels_last)
-        with nullcontext() if wanted else torch.inference_mode():
-            return forward(pixels[:, :3], pixels[:, 3:]) if joined else forward(pixels)
+        with _METAL if metal else nullcontext():
+            pixels = pixels.to(device, memory_format=layout)
+            with nullcontext() if wanted else torch.inference_mode():
+                result = forward(pixels[:, :3], pixels[:, 3:]) if joined else forward(pixels)
+            # Another thread takes it from here, without the lock.
+            return result.cpu() if metal else result
 
     return predict
 

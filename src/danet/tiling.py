@@ -7,9 +7,12 @@ it and write it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import repeat
+from threading import Lock
+from typing import Generic, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,7 +32,11 @@ __all__ = [
 
 _ItemT = TypeVar("_ItemT")
 
-Size = tuple[int, int]
+Size: TypeAlias = tuple[int, int]
+Predictor: TypeAlias = AbstractContextManager[Callable[[Tensor], Tensor]]
+# How many pictures each part has, and their height and width; then all of them, padded.
+_Loaded: TypeAlias = tuple[list[tuple[int, Size]], Tensor]
+_Begun: TypeAlias = tuple[Sequence[_ItemT], Future[_Loaded]]
 
 
 @dataclass(frozen=True)
@@ -122,11 +129,23 @@ def smallest_window(size: Size, *, halo: int, multiple: int) -> Size:
     return window_of(size, multiple, halo=halo, multiple=multiple)
 
 
-def choose_window(size: Size, *, halo: int, multiple: int, limit: float) -> Size:
-    """The window that costs the least recomputation among those of at most ``limit`` pixels.
+def choose_window(
+    size: Size, *, halo: int, multiple: int, limit: float, pictures: int = 1, devices: int = 1
+) -> Size:
+    """The window that costs the least time among those of at most ``limit`` pixels.
 
-    That is the whole picture if it can be, else full-width or full-height strips, or
-    rectangles, whichever have the fewest pixels in all windows together.
+    Time is counted as the pixels of all windows that the busiest device computes.  For one
+    device that is the whole picture if it can be, else full-width or full-height strips, or
+    rectangles, whichever have the fewest pixels in all windows together.  Several devices take
+    more and smaller windows where that is less for each, the halos included.
+
+    Args:
+        size: height and width of the picture.
+        halo: as for `cut`.
+        multiple: as for `cut`.
+        limit: the most pixels of a window.
+        pictures: how many pictures of that size are computed.
+        devices: how many devices share the windows out.
 
     Returns:
         Height and width; those of `smallest_window` where nothing else is within the limit.
@@ -136,6 +155,8 @@ def choose_window(size: Size, *, halo: int, multiple: int, limit: float) -> Size
         (832, 1024)
         >>> choose_window((8192, 8192), halo=112, multiple=16, limit=2**20)
         (1024, 1024)
+        >>> choose_window((2048, 1024), halo=112, multiple=16, limit=2**22, devices=2)
+        (1136, 1024)
     """
     height, width = (_up(length, multiple) for length in size)
     best = smallest_window(size, halo=halo, multiple=multiple)
@@ -145,14 +166,17 @@ def choose_window(size: Size, *, halo: int, multiple: int, limit: float) -> Size
     while column > best[1]:
         across += 1
         column = max(_even(width, across, halo, multiple), best[1])
-        row = min(int(limit // column) // multiple * multiple, height)
-        if row < best[0]:
+        largest = min(int(limit // column) // multiple * multiple, height)
+        if largest < best[0]:
             continue
-        down = _count(height, row, halo)
-        row = max(_even(height, down, halo, multiple), best[0])
-        cost = down * row * _count(width, column, halo) * column
-        if cost < least:
-            least, chosen = cost, (row, column)
+        fewest = _count(height, largest, halo)
+        # Among as many numbers of rows as there are devices, one gives all of them as much.
+        for down in range(fewest, fewest + devices):
+            row = max(_even(height, down, halo, multiple), best[0])
+            windows = pictures * _count(height, row, halo) * _count(width, column, halo)
+            cost = -(-windows // devices) * row * column
+            if cost < least:
+                least, chosen = cost, (row, column)
     return best if least == float("inf") else chosen
 
 
@@ -178,7 +202,7 @@ def _up(length: int, multiple: int) -> int:
 def run_tiled(
     items: Sequence[_ItemT],
     read: Callable[[_ItemT], Tensor],
-    predict: Callable[[Tensor], Tensor],
+    predictors: Sequence[Predictor],
     write: Callable[[_ItemT, Tensor], None],
     *,
     multiple: int,
@@ -186,25 +210,29 @@ def run_tiled(
 ) -> None:
     """Apply a function to parts of pictures, several at once.
 
-    While one batch is computed, the next is read and the last written, in another thread.
+    While one batch is computed, the next is read and the last written, in another thread: parts
+    are read in the order of the items, and written as they are done.
 
     Args:
         items: what ``read`` and ``write`` know the parts by, such as a `Tile`.
-        read: gives N x C x H x W, of one shape for all items once padded to ``multiple``.
-        predict: takes K N x C x h x w, padded as `pad_to_multiple` does, and gives
-            K N x C' x h x w.
+        read: gives N x C x H x W, of one C, H and W for all items once padded to ``multiple``.
+        predictors: each gives, when it is entered, a function that takes N x C x h x w of one
+            or several items, padded as `pad_to_multiple` does, and gives N x C' x h x w.  Where
+            there are several, each is entered in a thread of its own, and takes the next batch
+            as soon as it has done one.
         write: takes an item and its N x C' x H x W.
-        multiple: what ``predict`` needs height and width to be multiples of.
+        multiple: what the functions need height and width to be multiples of.
         batch: how many items are joined, at most.
 
     Example:
+        >>> from contextlib import nullcontext
         >>> picture, doubled = torch.rand(1, 3, 45, 70), torch.empty(1, 3, 45, 70)
         >>> def write(tile, result):
         ...     doubled[..., tile.core[0], tile.core[1]] = result[..., tile.inner[0], tile.inner[1]]
         >>> run_tiled(
         ...     cut((45, 70), (48, 48), halo=16, multiple=16),
         ...     lambda tile: picture[..., tile.window[0], tile.window[1]],
-        ...     lambda x: 2 * x,
+        ...     [nullcontext(lambda x: 2 * x)],
         ...     write,
         ...     multiple=16,
         ... )
@@ -213,29 +241,77 @@ def run_tiled(
     """
     groups = [items[start : start + batch] for start in range(0, len(items), batch)]
 
-    def load(group: Sequence[_ItemT]) -> tuple[list[Size], Tensor]:
+    def load(group: Sequence[_ItemT]) -> _Loaded:
         padded = [pad_to_multiple(read(item), multiple) for item in group]
         tensors = [tensor for tensor, _ in padded]
-        return [size for _, size in padded], tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        sizes = [(len(tensor), size) for tensor, size in padded]
+        return sizes, tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
-    def store(group: Sequence[_ItemT], sizes: list[Size], results: Tensor) -> None:
-        for item, size, result in zip(group, sizes, results.chunk(len(group)), strict=True):
+    def store(group: Sequence[_ItemT], sizes: list[tuple[int, Size]], results: Tensor) -> None:
+        parts = results.split([count for count, _ in sizes])
+        for item, (_, size), result in zip(group, sizes, parts, strict=True):
             write(item, crop(result, size))
 
     if len(groups) == 1:  # in this thread: gradients are switched on and off for each
         sizes, pixels = load(groups[0])
-        store(groups[0], sizes, predict(pixels))
+        with predictors[0] as predict:
+            results = predict(pixels)
+        store(groups[0], sizes, results)
         return
     with ThreadPoolExecutor(max_workers=1) as worker:
-        ahead = worker.submit(load, groups[0])
+        work = _Work(groups, load, store, worker)
+        if len(predictors) == 1:
+            work.do(predictors[0], work.begin())
+            return
+        # Each has a batch before one of them has its second read.
+        first = [work.begin() for _ in predictors]
+        with ThreadPoolExecutor(max_workers=len(predictors)) as threads:
+            working = list(map(threads.submit, repeat(work.do), predictors, first))
+            try:
+                for done in as_completed(working):
+                    done.result()
+            finally:  # where one has failed, the others begin nothing more
+                work.stop()
+
+
+class _Work(Generic[_ItemT]):
+    """Batches, each read and written by one worker, and computed by whoever is free."""
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[_ItemT]],
+        load: Callable[[Sequence[_ItemT]], _Loaded],
+        store: Callable[[Sequence[_ItemT], list[tuple[int, Size]], Tensor], None],
+        worker: ThreadPoolExecutor,
+    ) -> None:
+        self._waiting = iter(groups)
+        self._load = load
+        self._store = store
+        self._worker = worker
+        self._lock = Lock()
+
+    def do(self, predictor: Predictor, begun: _Begun[_ItemT] | None) -> None:
+        """Compute a batch, then others until none is left."""
         behind: Future[None] | None = None
-        for number, group in enumerate(groups, start=1):
-            sizes, pixels = ahead.result()
-            if number < len(groups):
-                ahead = worker.submit(load, groups[number])
-            results = predict(pixels)
-            if behind is not None:
-                behind.result()
-            behind = worker.submit(store, group, sizes, results)
+        with predictor as predict:
+            while begun is not None:
+                group, ahead = begun
+                sizes, pixels = ahead.result()
+                begun = self.begin()
+                results = predict(pixels)
+                if behind is not None:
+                    behind.result()
+                behind = self._worker.submit(self._store, group, sizes, results)
         if behind is not None:
             behind.result()
+
+    def begin(self) -> _Begun[_ItemT] | None:
+        """Take the next batch, and have it read."""
+        with self._lock:
+            group = next(self._waiting, None)
+            return None if group is None else (group, self._worker.submit(self._load, group))
+
+    def stop(self) -> None:
+        """Let nobody take another batch."""
+        with self._lock:
+            self._waiting = iter(())

@@ -40,6 +40,11 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="auto, cpu, cuda, mps ... (default: %(default)s)"
     )
     parser.add_argument(
+        "--devices",
+        metavar="DEVICES",
+        help="several that share the work, such as cuda:0,cuda:1, or all",
+    )
+    parser.add_argument(
         "--tile",
         type=at_least(1),
         metavar="PIXELS",
@@ -65,7 +70,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 def network_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What those options say, for `danet.pretrained.Denoiser` and its like."""
-    names = ("device", "tile", "max_memory", "dtype", "runtime")
+    names = ("device", "devices", "tile", "max_memory", "dtype", "runtime")
     return {name: getattr(options, name) for name in names}
 
 

@@ -36,12 +36,16 @@ class Denoiser(Pretrained):
             `danet.networks.DenoiserNetwork`, which is taken as it is.
         device: where to compute.  "auto" is CUDA, else MPS, else the CPU; a network that
             is given stays where it is.
+        devices: where to compute instead of on one device, such as ``["cuda:0", "cuda:1"]``;
+            "all" is every CUDA device.  The network is on the first, and a copy on each other.
+            They share the tiles, pictures and draws; results equal those of one device but for
+            rounding.  It goes with neither ``compile`` nor a ``runtime`` but "torch".
         tile: side of the square tiles that pictures are treated in, without their halo, with
             the result of the whole picture.  None: tiles as large as ``max_memory`` allows.
             Where the network's ``halo`` is None, as with RIDNet and NAFNet, the whole picture
             matters to each of its pixels, and it is treated as a whole whatever its size.
-        max_memory: bytes that computing may take beside the picture and its result.  None: half
-            of what the device has free.
+        max_memory: bytes that computing may take beside the picture and its result, on each
+            device.  None: half of what the device has free.
         halo: how many pixels around a tile are computed with it.  None: as many as make the
             result that of the whole picture.  Fewer are faster, with an error at the tiles'
             borders; for a network whose ``halo`` is None any number allows tiles.

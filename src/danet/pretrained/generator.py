@@ -29,6 +29,7 @@ class NoiseGenerator(Pretrained, Sampler):
     Args:
         weights: as for `Denoiser`; a network is a `danet.networks.GeneratorNetwork`.
         device: as for `Denoiser`, and so are all that follow.
+        devices: as for `Denoiser`.
         tile: as for `Denoiser`.
         max_memory: as for `Denoiser`.
         halo: as for `Denoiser`.
@@ -64,7 +65,7 @@ class NoiseGenerator(Pretrained, Sampler):
         entropy = np.random.SeedSequence(seed).entropy
 
         def noisy() -> Iterator[Picture]:
-            at_once = self.engine.draws_at_once(self.network, clean)
+            at_once = self.engine.draws_at_once(self.network, clean, n)
             for first in range(0, n, at_once):
                 samples = range(first, min(first + at_once, n))
                 yield from self._run(clean, [_latent(clean, [entropy, k]) for k in samples])
@@ -83,9 +84,9 @@ def _latent(clean: Picture, seeds: list[Any]) -> Latent:
         state = np.random.SeedSequence([*seeds, index]).generate_state(1, np.uint64)
         sources.append(NormalRows(int(state[0]), size_of(clean)))
 
-    def latent(area: Area) -> Tensor:
+    def latent(group: range, area: Area) -> Tensor:
         rows, columns = area
-        maps = [source.rows(rows.start, rows.stop)[None, :, columns] for source in sources]
+        maps = [sources[index].rows(rows.start, rows.stop)[None, :, columns] for index in group]
         return torch.stack(maps)
 
     return latent

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from danet.devices import usable_device
+from danet.devices import usable_device, usable_devices
 from danet.engine import Engine, Latent
 from danet.errors import WeightsError
 from danet.images import Picture
@@ -53,6 +53,7 @@ class Settings(TypedDict, total=False):
     """The settings that `Denoiser` and `NoiseGenerator` have in common; they say what they are."""
 
     device: str | torch.device
+    devices: str | Sequence[str | torch.device] | None
     tile: int | None
     max_memory: int | None
     halo: int | None
@@ -75,6 +76,7 @@ class Pretrained:
         weights: str | os.PathLike[str] | DenoiserNetwork | GeneratorNetwork = "photo",
         *,
         device: str | torch.device = "auto",
+        devices: str | Sequence[str | torch.device] | None = None,
         tile: int | None = None,
         max_memory: int | None = None,
         halo: int | None = None,
@@ -82,7 +84,8 @@ class Pretrained:
         compile: bool = False,
         runtime: str = "auto",
     ) -> None:
-        self.engine = Engine(Runtime(runtime, dtype, compile), tile, max_memory, halo)
+        places = usable_devices(device, devices)
+        self.engine = Engine(Runtime(runtime, dtype, compile, places[1:]), tile, max_memory, halo)
         if isinstance(weights, nn.Module):
             right = self._network_class
             if not isinstance(weights, right):
@@ -92,11 +95,11 @@ class Pretrained:
                 )
             self.network = weights
         else:
-            place = usable_device(device)
-            self.network = load_network(find(weights, self._kind), self._kind, device=place)
+            path = find(weights, self._kind)
+            self.network = load_network(path, self._kind, device=places[0])
         self.engine.check(self.network)
-        if not isinstance(weights, nn.Module) or device != "auto":
-            self.to(device)
+        if devices is not None or device != "auto":
+            self.network.to(places[0])
 
     @classmethod
     def from_pretrained(
@@ -130,8 +133,8 @@ class Pretrained:
             DanetError: what was fetched cannot be written.
         """
         options = FetchOptions(revision, token, cache_dir, local_files_only, force_download)
-        place = usable_device(settings.pop("device", "auto"))
-        network = load_network(find(name, cls._kind, options), cls._kind, device=place)
+        places = usable_devices(settings.pop("device", "auto"), settings.get("devices"))
+        network = load_network(find(name, cls._kind, options), cls._kind, device=places[0])
         return cls(network, **settings)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None) -> None:
@@ -202,15 +205,18 @@ class Pretrained:
     def to(self, device: str | torch.device) -> Self:
         """Move the network to a device ("auto" as for the class), and return self.
 
+        It computes there alone, even if several devices were given before.
+
         Raises:
             ConfigError: there is no such device here.
         """
         self.network.to(usable_device(device))
+        self.engine.runtime.others = ()
         return self
 
     @property
     def device(self) -> torch.device:
-        """Where the network is, and computes."""
+        """Where the network is, and computes; of several devices the first."""
         return next(self.network.parameters()).device
 
     def _run(
