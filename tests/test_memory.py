@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from danet.errors import ConfigError
-from danet.memory import bytes_per_pixel, free_memory, is_out_of_memory, read_size
+from danet.memory import bytes_per_pixel, free_memory, give_back, is_out_of_memory, read_size
 from danet.networks import build
 
 
@@ -41,6 +41,31 @@ def test_lack_of_memory_is_told_from_other_errors() -> None:
     assert not is_out_of_memory(other.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert not is_out_of_memory(ValueError("out of memory"))
+    # What Apple's devices say of all tensors together, and of one.
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 5.56 GB)"))
+    assert is_out_of_memory(RuntimeError("Invalid buffer size: 19.45 GiB"))
+
+
+@pytest.mark.parametrize(
+    ("recommended", "allocated", "free"),
+    [(2**30, 2**29, 2**29), (2**30, 2**31, 0), (2**36, 0, 2**32)],
+)
+def test_apples_devices_give_what_is_recommended_and_no_faulty_sizes(
+    recommended: int, allocated: int, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: recommended)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: allocated)
+    assert free_memory(torch.device("mps")) == free
+
+
+def test_memory_is_given_back_on_every_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied = []
+    for name in ("cuda", "mps"):
+        monkeypatch.setattr(f"torch.{name}.empty_cache", lambda name=name: emptied.append(name))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    give_back()
+    assert emptied == ["cuda", "mps"]
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def _shift(truth: Tensor, judged: Tensor) -> tuple[int, int] | None:
 
     centre = tuple(slice(max(0, side // 2 - 256), side // 2 + 256) for side in truth.shape[1:])
     grey, other = (
-        picture.mean(dim=0)[centre].double().cpu().numpy() for picture in (truth, judged)
+        picture.mean(dim=0)[centre].cpu().double().numpy() for picture in (truth, judged)
     )
     limits = np.array(grey.shape) // 4
     lags = tuple(
