@@ -9,8 +9,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any, TypeAlias
 
@@ -21,9 +19,10 @@ from torch import Tensor
 
 from danet.devices import fast_dtype
 from danet.errors import ConfigError, one_line
+from danet.export import to_onnx
 from danet.networks import DenoiserNetwork, GeneratorNetwork, Residual
 
-__all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime", "export_onnx"]
+__all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime"]
 
 Network: TypeAlias = DenoiserNetwork | GeneratorNetwork
 Predict: TypeAlias = Callable[[Tensor], Tensor]
@@ -246,36 +245,11 @@ def _onnx(
     onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "residual.onnx"
-        export_onnx(network, path)
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+    model = to_onnx(Residual(network), {"input": _example(network)}, "residual")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def residual(pixels: NDArray[Any]) -> NDArray[Any]:
         result: NDArray[Any] = session.run(None, {"input": pixels.astype(np.float32)})[0]
         return result
 
     return residual
-
-
-def export_onnx(network: Network, path: Path) -> None:
-    """Write the residual of a network as an ONNX file, for any number and size of pictures.
-
-    Its input "input" is y, N x 3 x H x W, or x and z joined, N x 4 x H x W, with H and W multiples
-    of the network's ``size_multiple``; its output "residual", N x 3 x H x W, is to be taken from y
-    or added to x.
-    """
-    axes = {0: "batch", 2: "height", 3: "width"}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter that needs no other package is the old one
-        torch.onnx.export(
-            Residual(network).eval(),
-            (_example(network),),
-            path,
-            input_names=["input"],
-            output_names=["residual"],
-            dynamic_axes={"input": axes, "residual": axes},
-            dynamo=False,
-        )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import danet
-from danet.cli import bench, data, pictures, weights
+from danet.cli import bench, data, export, pictures, weights
 from danet.cli.console import FAILED, complain
 from danet.errors import DanetError, one_line
 
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
     bench.add_commands(commands)
     weights.add_commands(commands)
+    export.add_commands(commands)
     return parser
 
 

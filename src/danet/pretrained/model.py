@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import nn
 from danet.devices import usable_device, usable_devices
 from danet.engine import Engine, Latent
 from danet.errors import WeightsError
+from danet.export import Exported, export
 from danet.images import Picture
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.runtimes import Runtime
@@ -152,6 +153,25 @@ class Pretrained:
             kind=self._kind, name=type(self).__name__, width=network.width, depth=network.depth
         )
         save_network(network, folder, default if card is None else card)
+
+    def export(
+        self, path: str | os.PathLike[str], about: Mapping[str, str] | None = None
+    ) -> Exported:
+        """Write the network as an ONNX model, and compare it with PyTorch, see `danet.export`.
+
+        Args:
+            path: the file to write.
+            about: what its metadata say beside the network's properties, such as the licence.
+
+        Returns:
+            The sizes that were compared, and the largest difference.
+
+        Raises:
+            ConfigError: onnx or onnxruntime is not installed.
+            DanetError: the network cannot be exported, the results differ, or the file cannot
+                be written.
+        """
+        return export(self.network, path, about)
 
     def push_to_hub(
         self,
