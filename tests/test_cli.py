@@ -124,6 +124,20 @@ def test_the_tile_changes_nothing_that_can_be_seen(run: Run) -> None:
     assert np.abs(difference).max() <= 1
 
 
+def test_devices_share_the_work(
+    run: Run, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture("noisy.png", height=300, width=100)
+    assert run("denoise", "noisy.png", "-o", "one.png") == 0
+    shared = ["--weights", str(weights), "--devices", "cpu,cpu"]
+    assert main(["denoise", "noisy.png", "-o", "two.png", *shared]) == 0
+    difference = pixels("one.png").astype(int) - pixels("two.png")
+    assert np.abs(difference).max() <= 1
+    assert run("denoise", "noisy.png", "-o", "two.png", "--devices", "cpu,cpu") == 2
+    (line,) = error_lines(capsys)
+    assert line == "device is 'cpu', and devices are given too; give one of them"
+
+
 def test_bad_pictures_are_named_and_the_others_done(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
