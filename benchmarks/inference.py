@@ -4,6 +4,8 @@
     python benchmarks/inference.py speed --forms plain float32 --clock processor
     python benchmarks/inference.py memory --megapixels 4 16 64 256 --width 2 --max-memory 256M
     python benchmarks/inference.py halo picture.png
+    python benchmarks/inference.py sample --side 256
+    python benchmarks/inference.py start --side 512
 
 The plain form is the network in float32, in the usual memory layout, on the whole picture.  Each
 form runs in a process of its own, which also multiplies matrices, so that the share of the
@@ -28,9 +30,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
-from danet import Denoiser
+from danet import Denoiser, NoiseGenerator
 from danet.devices import hardware, usable_device
 from danet.images import read_image
 from danet.memory import read_size
@@ -237,18 +240,56 @@ def halo(options: argparse.Namespace) -> None:
         print(f"| {pixels} | {cost:.2f} | {error.max():.4f} | {error.mean():.6f} |", flush=True)
 
 
+def sample(options: argparse.Namespace) -> None:
+    """Print the time of one denoising and that of a noisy version, of 50 that are drawn."""
+    torch.set_num_threads(options.threads[0])
+    picture = torch.rand(3, options.side, options.side)
+    denoiser, generator = (
+        model(build(kind, "unet", options.width))  # type: ignore[operator]
+        for model, kind in ((Denoiser, "denoiser"), (NoiseGenerator, "generator"))
+    )
+    count = 50
+    print("| denoising, s | a noisy version, s | ratio |\n|---|---|---|")
+    for _ in range(options.repeats):  # in turn, as the machine's speed changes
+        once = seconds(lambda: denoiser(picture), time.perf_counter, 5)
+        start = time.perf_counter()
+        generator.sample(picture, n=count, seed=0)
+        drawn = (time.perf_counter() - start) / count
+        print(f"| {once:.3f} | {drawn:.3f} | {drawn / once:.2f} |", flush=True)
+
+
+def start(options: argparse.Namespace) -> None:
+    """Print the time of whole processes: one that imports torch, and ``danet denoise``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "noisy.png"
+        pixels = np.random.default_rng(0).integers(0, 256, (options.side, options.side, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        python = [sys.executable, "-c", "import torch"]
+        command = [sys.executable, "-m", "danet", "denoise", str(path), "-o", f"{folder}/out.png"]
+
+        def run(line: list[str]) -> Callable[[], object]:
+            return lambda: subprocess.run(line, check=True)
+
+        print("| import torch, s | danet denoise, s | difference, s |\n|---|---|---|")
+        for _ in range(options.repeats):
+            least, whole = (seconds(run(line), time.perf_counter, 3) for line in (python, command))
+            print(f"| {least:.2f} | {whole:.2f} | {whole - least:.2f} |", flush=True)
+
+
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for name, command in (("speed", speed), ("one", None), ("memory", memory), ("halo", halo)):
+    named = {"speed": speed, "one": None, "memory": memory, "halo": halo}
+    for name, command in {**named, "sample": sample, "start": start}.items():
         sub = commands.add_parser(name)
         sub.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
         sub.add_argument("--width", type=int, default=32)
         sub.add_argument("--side", type=int, default=512)
+        if name not in ("memory", "halo"):
+            sub.add_argument("--repeats", type=int, default=3)
         if name in ("speed", "one"):
             sub.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
-            sub.add_argument("--repeats", type=int, default=3)
             sub.add_argument("--device", default="cpu")
             sub.add_argument("--clock", choices=CLOCKS, default="wall")
         if name == "memory":

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from danet import engine as engine_module
 from danet.errors import ConfigError, DanetError, ImageError
-from danet.memory import bytes_per_pixel
 from danet.networks import Kind, UNetDenoiser, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
@@ -46,7 +45,7 @@ def test_tiles_give_the_whole_picture(
     noisy = torch.rand(1, 3, *size)
     whole, parts = Denoiser(model)(noisy), Denoiser(model, tile=tile)(noisy)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6)
-    memory = int(5000 * bytes_per_pixel(model))
+    memory = int(5000 * Denoiser(model).engine.bytes_per_pixel(model))
     bounded = Denoiser(model, max_memory=memory)
     shapes = calls(bounded)
     torch.testing.assert_close(bounded(noisy), whole, rtol=0, atol=1e-6)
@@ -74,7 +73,8 @@ def test_small_pictures_are_drawn_many_at_once_and_large_ones_alone() -> None:
     generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
     assert shapes == [(50, 3, 16, 16)]
     shapes.clear()
-    generator.engine.max_memory = int(16 * 16 * 20 * bytes_per_pixel(generator.network)) + 1
+    one = 16 * 16 * generator.engine.bytes_per_pixel(generator.network)
+    generator.engine.max_memory = int(20 * one) + 1
     generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
     assert [shape[0] for shape in shapes] == [20, 20, 10]
 
@@ -248,7 +248,7 @@ def test_useless_settings_are_errors(settings: dict[str, Any], message: str) -> 
 
 def test_the_share_of_the_free_memory_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network("denoiser", "unet", 2)
-    free = int(2 * 4000 * bytes_per_pixel(model))
+    free = int(2 * 4000 * Denoiser(model).engine.bytes_per_pixel(model))
     monkeypatch.setattr(engine_module, "free_memory", lambda _: free)
     denoiser = Denoiser(model)
     shapes = calls(denoiser)

@@ -25,6 +25,9 @@ Latent = Callable[[Area], Tensor]
 
 # Of the memory that is free.
 _SHARE = 0.5
+# Bytes a pixel of the parts that are read ahead, converted and written behind: eight copies of
+# three channels in float32.
+_IN_TRANSIT = 8 * 3 * 4
 # Joined beyond this, small pictures are no faster.
 _BATCH_PIXELS = 2**21
 
@@ -113,6 +116,12 @@ class Engine:
         window, batch = self._plan(network, image)
         return batch if window == _padded(network, size_of(image)) else 1
 
+    def bytes_per_pixel(self, network: Network) -> float:
+        """What computing takes for each pixel of a window, the reading and writing included."""
+        device = next(network.parameters()).device
+        short = self.runtime.resolved_dtype(device).itemsize / torch.float32.itemsize
+        return short * bytes_per_pixel(network) + _IN_TRANSIT
+
     def _halo(self, network: Network) -> int | None:
         """The halo as a multiple of what the network needs; None: no halo gives the whole."""
         exact = network.halo
@@ -128,7 +137,7 @@ class Engine:
         share = 1 if halo is None else _SHARE
         device = next(network.parameters()).device
         budget = share * free_memory(device) if self.max_memory is None else self.max_memory
-        limit = budget / self._bytes_per_pixel(network) / pictures
+        limit = budget / self.bytes_per_pixel(network) / pictures
         if halo is not None and self.tile is not None:
             window = window_of(size, self.tile, halo=halo, multiple=network.size_multiple)
         else:
@@ -150,11 +159,6 @@ class Engine:
         halo = self._halo(network) or 0
         return cut(size, window, halo=halo, multiple=network.size_multiple)
 
-    def _bytes_per_pixel(self, network: Network) -> float:
-        device = next(network.parameters()).device
-        short = self.runtime.resolved_dtype(device).itemsize / torch.float32.itemsize
-        return short * bytes_per_pixel(network)
-
     def _too_little(
         self,
         network: Network,
@@ -163,7 +167,7 @@ class Engine:
     ) -> str:
         size = size_of(image)
         pixels = _pictures(image) * math.prod(window)
-        need = f"{self._bytes_per_pixel(network) * pixels / 2**20:,.1f} MiB"
+        need = f"{self.bytes_per_pixel(network) * pixels / 2**20:,.1f} MiB"
         if self._halo(network) is None:
             return (
                 f"a picture of {size[1]} x {size[0]} pixels takes about {need} of memory, and "
