@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from danet.errors import ConfigError
 
-__all__ = ["Backbone", "convolution"]
+__all__ = ["Backbone", "OuterConvolution", "OuterTransposed", "convolution"]
 
 
 class Backbone(nn.Module):
@@ -88,3 +89,26 @@ class Backbone(nn.Module):
 def convolution(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Conv2d:
     """One of 3 x 3 weights that keeps height and width."""
     return nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation)
+
+
+class _InFull(nn.Module):
+    """A layer that computes in the type of its weights, whatever autocast says.
+
+    In bfloat16 a pixel is known to half an 8-bit level alone: as a network's first layer, in
+    that type, takes this for noise, so its last one adds some.
+    """
+
+    weight: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            output: Tensor = super().forward(x.to(self.weight.dtype))
+            return output
+
+
+class OuterConvolution(_InFull, nn.Conv2d):
+    """A network's first or last layer, which touches the pixels."""
+
+
+class OuterTransposed(_InFull, nn.ConvTranspose2d):  # type: ignore[misc]  # its forward takes more
+    """Likewise, for a network that ends in transposed convolutions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from danet.backbones.base import Backbone, convolution
+from danet.backbones.base import Backbone, OuterConvolution
 
 __all__ = ["DnCNN"]
 
@@ -32,12 +32,15 @@ class DnCNN(Backbone):
         self, in_channels: int, out_channels: int = 3, width: int = 64, depth: int = 17
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
-        layers: list[nn.Module] = [convolution(in_channels, width), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            OuterConvolution(in_channels, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+        ]
         for _ in range(depth - 2):
             # The normalisation has a bias of its own.
             layers.append(nn.Conv2d(width, width, 3, padding=1, bias=False))
             layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-        layers.append(nn.Conv2d(width, out_channels, 3, padding=1, bias=False))
+        layers.append(OuterConvolution(width, out_channels, 3, padding=1, bias=False))
         self.layers = nn.Sequential(*layers)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from danet.backbones.base import Backbone, convolution
+from danet.backbones.base import Backbone, OuterConvolution
 
 __all__ = ["NAFNet"]
 
@@ -82,7 +82,7 @@ class NAFNet(Backbone):
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
         *upper, deepest = (width * 2**level for level in range(depth))
-        self.first = convolution(in_channels, width)
+        self.first = OuterConvolution(in_channels, width, 3, padding=1)
         self.encoder = nn.ModuleList(map(_naf_blocks, upper))
         self.downs = nn.ModuleList(nn.Conv2d(c, 2 * c, 2, stride=2) for c in upper)
         self.middle = _naf_blocks(deepest)
@@ -91,7 +91,7 @@ class NAFNet(Backbone):
             for c in reversed(upper)
         )
         self.decoder = nn.ModuleList(map(_naf_blocks, reversed(upper)))
-        self.last = convolution(width, out_channels)
+        self.last = OuterConvolution(width, out_channels, 3, padding=1)
 
     @property
     def size_multiple(self) -> int:

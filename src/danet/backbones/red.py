@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from danet.backbones.base import Backbone, convolution
+from danet.backbones.base import Backbone, OuterConvolution, OuterTransposed, convolution
 
 __all__ = ["RED"]
 
@@ -33,12 +33,18 @@ class RED(Backbone):
         self, in_channels: int, out_channels: int = 3, width: int = 64, depth: int = 30
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
-        inner = [width] * (depth // 2 - 1)
+        inner = range(depth // 2 - 1)
         self.convolutions = nn.ModuleList(
-            convolution(channels, width) for channels in (in_channels, *inner)
+            [
+                OuterConvolution(in_channels, width, 3, padding=1),
+                *(convolution(width, width) for _ in inner),
+            ]
         )
         self.transposed = nn.ModuleList(
-            nn.ConvTranspose2d(width, channels, 3, padding=1) for channels in (*inner, out_channels)
+            [
+                *(nn.ConvTranspose2d(width, width, 3, padding=1) for _ in inner),
+                OuterTransposed(width, out_channels, 3, padding=1),
+            ]
         )
 
     @property

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from danet.backbones.base import Backbone, convolution
+from danet.backbones.base import Backbone, OuterConvolution, convolution
 
 __all__ = ["RIDNet"]
 
@@ -76,9 +76,11 @@ class RIDNet(Backbone):
         self, in_channels: int, out_channels: int = 3, width: int = 64, depth: int = 4
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
-        self.first = nn.Sequential(convolution(in_channels, width), nn.ReLU(inplace=True))
+        self.first = nn.Sequential(
+            OuterConvolution(in_channels, width, 3, padding=1), nn.ReLU(inplace=True)
+        )
         self.blocks = nn.Sequential(*(_EnhancementAttention(width) for _ in range(depth)))
-        self.last = convolution(width, out_channels)
+        self.last = OuterConvolution(width, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Backbone`."""

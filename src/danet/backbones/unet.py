@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from danet.backbones.base import Backbone
+from danet.backbones.base import Backbone, OuterConvolution
 
 __all__ = ["UNet"]
 
 _SLOPE = 0.2
 
 
-def _convolution_block(in_channels: int, out_channels: int) -> nn.Sequential:
+def _convolution_block(
+    in_channels: int, out_channels: int, first: type[nn.Conv2d] = nn.Conv2d
+) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        first(in_channels, out_channels, 3, padding=1),
         nn.LeakyReLU(_SLOPE, inplace=True),
         nn.Conv2d(out_channels, out_channels, 3, padding=1),
         nn.LeakyReLU(_SLOPE, inplace=True),
@@ -24,9 +26,11 @@ def _convolution_block(in_channels: int, out_channels: int) -> nn.Sequential:
 class _Down(nn.Module):
     """One level of the down path: its features, and their half-size version for the next."""
 
-    def __init__(self, in_channels: int, out_channels: int, downsample: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, downsample: bool, first: type[nn.Conv2d]
+    ) -> None:
         super().__init__()
-        self.block = _convolution_block(in_channels, out_channels)
+        self.block = _convolution_block(in_channels, out_channels, first)
         self.downsample = (
             nn.Conv2d(out_channels, out_channels, 4, stride=2, padding=1, bias=False)
             if downsample
@@ -74,7 +78,7 @@ class UNet(Backbone):
         super().__init__(in_channels, out_channels, width, depth)
         channels = [width * 2**level for level in range(depth)]
         self.down_path = nn.ModuleList(
-            _Down(before, after, downsample=level < depth - 1)
+            _Down(before, after, level < depth - 1, nn.Conv2d if level else OuterConvolution)
             for level, (before, after) in enumerate(
                 zip([in_channels, *channels], channels, strict=False)
             )
@@ -82,7 +86,7 @@ class UNet(Backbone):
         self.up_path = nn.ModuleList(
             _Up(channels[level + 1], channels[level]) for level in reversed(range(depth - 1))
         )
-        self.last = nn.Conv2d(width, out_channels, 3, padding=1)
+        self.last = OuterConvolution(width, out_channels, 3, padding=1)
 
     @property
     def size_multiple(self) -> int:
