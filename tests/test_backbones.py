@@ -119,7 +119,7 @@ def test_attention_sees_the_whole_picture(name: str, depth: int) -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_pixels_are_seen_and_made_in_full_under_autocast(name: str) -> None:
     torch.manual_seed(0)
-    network = BACKBONES[name](3).eval()
+    network = BACKBONES[name](3, 3, 16, 2).eval()
     picture = torch.full((1, 3, 32, 32), 0.7)
     close = picture + 1e-3 * torch.rand_like(picture)
     assert torch.equal(close.bfloat16(), picture.bfloat16())
