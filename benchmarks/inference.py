@@ -4,10 +4,14 @@
     python benchmarks/inference.py speed --forms plain float32 --clock processor
     python benchmarks/inference.py memory --megapixels 4 16 64 256 --width 2 --max-memory 256M
     python benchmarks/inference.py halo picture.png
+    python benchmarks/inference.py precision data/nam25 --dtype bfloat16
+    python benchmarks/inference.py sample --side 256
+    python benchmarks/inference.py start --side 512
 
 The plain form is the network in float32, in the usual memory layout, on the whole picture.  Each
 form runs in a process of its own, which also multiplies matrices, so that the share of the
-machine's own rate is of the same minutes.  A share above 1 comes from algorithms that need fewer
+machine's own rate is of the same minutes; the forms run in turn, and the figures are the medians of
+the rounds.  A share above 1 comes from algorithms that need fewer
 operations than are counted: 2 for each weight that a pixel meets.  With --clock processor, the
 time of all threads is taken, which other work on the machine changes less.
 """
@@ -28,12 +32,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
-from danet import Denoiser
+from danet import Denoiser, NoiseGenerator
+from danet.bench import benchmark_pairs
+from danet.data import scaled
 from danet.devices import hardware, usable_device
 from danet.images import read_image
 from danet.memory import read_size
+from danet.metrics import psnr
 from danet.networks import UNetDenoiser, build
 
 FORMS: dict[str, dict[str, Any]] = {
@@ -142,24 +150,37 @@ def speed(options: argparse.Namespace) -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for threads in options.threads:
-        plain = None
+        # In turn, as the machine's speed changes: each form is compared within its own round.
+        rounds = [
+            {form: in_own_process(form, threads, options) for form in options.forms}
+            for _ in range(options.rounds)
+        ]
         for form in options.forms:
-            line = [sys.executable, __file__, "one", "--forms", form, "--threads", str(threads)]
-            for name in ("side", "width", "repeats", "device", "clock"):
-                line += [f"--{name}", str(getattr(options, name))]
-            run = subprocess.run(line, capture_output=True, text=True, check=False)
-            if run.returncode:
-                print(f"| {form} | {threads} | {run.stderr.strip().splitlines()[-1]} |")
+            rows = [found[form] for found in rounds]
+            if any(isinstance(row, str) for row in rows):
+                print(f"| {form} | {threads} | {rows[-1]} |")
                 continue
-            row = json.loads(run.stdout.splitlines()[-1])
-            plain = row["speed"] if form == "plain" else plain
-            times = f"{row['speed'] / plain:.2f}" if plain else ""
+            row = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+            times = ""
+            if "plain" in options.forms:
+                ratios = [found[form]["speed"] / found["plain"]["speed"] for found in rounds]
+                times = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
             print(
                 f"| {form} | {threads} | {row['speed']:.3f} | {times} | {row['share']:.0%} of "
                 f"{row['rate']:.0f} GFLOP/s | {row['memory']:.0f} | {row['first']:.1f} | "
                 f"{row['difference']:.1e} |",
                 flush=True,
             )
+
+
+def in_own_process(form: str, threads: int, options: argparse.Namespace) -> Any:
+    """What `measure` gives, or the last line of the error."""
+    line = [sys.executable, __file__, "one", "--forms", form, "--threads", str(threads)]
+    for name in ("side", "width", "repeats", "device", "clock"):
+        line += [f"--{name}", str(getattr(options, name))]
+    run = subprocess.run(line, capture_output=True, text=True, check=False)
+    lines = (run.stderr if run.returncode else run.stdout).strip().splitlines()
+    return lines[-1] if run.returncode else json.loads(lines[-1])
 
 
 def memory(options: argparse.Namespace) -> None:
@@ -237,18 +258,85 @@ def halo(options: argparse.Namespace) -> None:
         print(f"| {pixels} | {cost:.2f} | {error.max():.4f} | {error.mean():.6f} |", flush=True)
 
 
+def precision(options: argparse.Namespace) -> None:
+    """Print what a short type changes in the results, and in their PSNR."""
+    torch.set_num_threads(options.threads[0])
+    exact, short = (
+        Denoiser(options.weights, dtype=dtype, device=options.device)
+        for dtype in ("float32", options.dtype)
+    )
+    print(
+        "| picture | PSNR, float32 | difference, dB | pixels within 0.5 levels |\n|---|---|---|---|"
+    )
+    rows = []
+    for pair in benchmark_pairs("nam25", options.folder)[: options.pictures]:
+        clean, noisy = (scaled(pixels) for pixels in pair.read())
+        first, second = exact(noisy), short(noisy)
+        better, worse = (psnr(result, clean) for result in (first, second))
+        near = float((np.abs(first - second) <= 0.5 / 255).mean())
+        rows.append((better, worse - better, near))
+        print(f"| {pair.name} | {better:.2f} | {worse - better:+.4f} | {near:.4%} |", flush=True)
+    mean = [statistics.mean(column) for column in zip(*rows, strict=True)]
+    print(f"| mean | {mean[0]:.2f} | {mean[1]:+.4f} | {mean[2]:.4%} |")
+
+
+def sample(options: argparse.Namespace) -> None:
+    """Print the time of one denoising and that of a noisy version, of 50 that are drawn."""
+    torch.set_num_threads(options.threads[0])
+    picture = torch.rand(3, options.side, options.side)
+    denoiser, generator = (
+        model(build(kind, "unet", options.width))  # type: ignore[operator]
+        for model, kind in ((Denoiser, "denoiser"), (NoiseGenerator, "generator"))
+    )
+    count = 50
+    print("| denoising, s | a noisy version, s | ratio |\n|---|---|---|")
+    for _ in range(options.repeats):  # in turn, as the machine's speed changes
+        once = seconds(lambda: denoiser(picture), time.perf_counter, 5)
+        start = time.perf_counter()
+        generator.sample(picture, n=count, seed=0)
+        drawn = (time.perf_counter() - start) / count
+        print(f"| {once:.3f} | {drawn:.3f} | {drawn / once:.2f} |", flush=True)
+
+
+def start(options: argparse.Namespace) -> None:
+    """Print the time of whole processes: one that imports torch, and ``danet denoise``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "noisy.png"
+        pixels = np.random.default_rng(0).integers(0, 256, (options.side, options.side, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        python = [sys.executable, "-c", "import torch"]
+        command = [sys.executable, "-m", "danet", "denoise", str(path), "-o", f"{folder}/out.png"]
+
+        def run(line: list[str]) -> Callable[[], object]:
+            return lambda: subprocess.run(line, check=True)
+
+        print("| import torch, s | danet denoise, s | difference, s |\n|---|---|---|")
+        for _ in range(options.repeats):
+            least, whole = (seconds(run(line), time.perf_counter, 3) for line in (python, command))
+            print(f"| {least:.2f} | {whole:.2f} | {whole - least:.2f} |", flush=True)
+
+
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for name, command in (("speed", speed), ("one", None), ("memory", memory), ("halo", halo)):
+    named = {"speed": speed, "one": None, "memory": memory, "halo": halo, "precision": precision}
+    for name, command in {**named, "sample": sample, "start": start}.items():
         sub = commands.add_parser(name)
         sub.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
         sub.add_argument("--width", type=int, default=32)
         sub.add_argument("--side", type=int, default=512)
+        if name not in ("memory", "halo", "precision"):
+            sub.add_argument("--repeats", type=int, default=3)
+        if name == "precision":
+            sub.add_argument("folder", type=Path, help="the folder of nam25")
+            sub.add_argument("--weights", default="photo")
+            sub.add_argument("--dtype", default="bfloat16")
+            sub.add_argument("--device", default="cpu")
+            sub.add_argument("--pictures", type=int)
         if name in ("speed", "one"):
             sub.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
-            sub.add_argument("--repeats", type=int, default=3)
+            sub.add_argument("--rounds", type=int, default=3)
             sub.add_argument("--device", default="cpu")
             sub.add_argument("--clock", choices=CLOCKS, default="wall")
         if name == "memory":

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from danet import engine as engine_module
 from danet.errors import ConfigError, DanetError, ImageError
-from danet.memory import bytes_per_pixel, give_back
+from danet.memory import give_back
 from danet.networks import Kind, UNetDenoiser, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
@@ -49,7 +49,7 @@ def test_tiles_give_the_whole_picture(
     noisy = torch.rand(1, 3, *size)
     whole, parts = Denoiser(model)(noisy), Denoiser(model, tile=tile)(noisy)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6)
-    memory = int(5000 * bytes_per_pixel(model))
+    memory = int(5000 * Denoiser(model).engine.bytes_per_pixel(model))
     bounded = Denoiser(model, max_memory=memory)
     shapes = calls(bounded)
     torch.testing.assert_close(bounded(noisy), whole, rtol=0, atol=1e-6)
@@ -77,7 +77,8 @@ def test_small_pictures_are_drawn_many_at_once_and_large_ones_alone() -> None:
     generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
     assert shapes == [(50, 3, 16, 16)]
     shapes.clear()
-    generator.engine.max_memory = int(16 * 16 * 20 * bytes_per_pixel(generator.network)) + 1
+    one = 16 * 16 * generator.engine.bytes_per_pixel(generator.network)
+    generator.engine.max_memory = int(20 * one) + 1
     generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
     assert [shape[0] for shape in shapes] == [20, 20, 10]
 
@@ -251,7 +252,7 @@ def test_useless_settings_are_errors(settings: dict[str, Any], message: str) -> 
 
 def test_the_share_of_the_free_memory_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network("denoiser", "unet", 2)
-    free = int(2 * 4000 * bytes_per_pixel(model))
+    free = int(2 * 4000 * Denoiser(model).engine.bytes_per_pixel(model))
     monkeypatch.setattr(engine_module, "free_memory", lambda _: free)
     denoiser = Denoiser(model)
     shapes = calls(denoiser)
@@ -394,7 +395,8 @@ def test_short_types_are_those_of_every_device() -> None:
 
 def test_networks_on_one_device_share_its_memory() -> None:
     model = network("denoiser", "unet", 2)
-    denoiser = Denoiser(model, max_memory=int(8000 * bytes_per_pixel(model)), devices=TWO)
+    memory = 8000 * Denoiser(model).engine.bytes_per_pixel(model)
+    denoiser = Denoiser(model, max_memory=int(memory), devices=TWO)
     shapes = calls(denoiser)
     denoiser(torch.rand(5, 3, 40, 61))
     assert len(shapes) > 2

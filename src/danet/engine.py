@@ -26,6 +26,9 @@ Latent = Callable[[range, Area], Tensor]
 
 # Of the memory that is free.
 _SHARE = 0.5
+# Bytes a pixel of the parts that are read ahead, converted and written behind: eight copies of
+# three channels in float32.
+_IN_TRANSIT = 8 * 3 * 4
 # Joined beyond this, small pictures are no faster.
 _BATCH_PIXELS = 2**21
 
@@ -121,6 +124,15 @@ class Engine:
             return 1
         return max(1, together * len(self.runtime.devices(network)) // _pictures(image))
 
+    def bytes_per_pixel(self, network: Network) -> float:
+        """What computing takes for each pixel of a window, the reading and writing included.
+
+        Of several devices it is what the one with the longest type takes.
+        """
+        devices = self.runtime.devices(network)
+        longest = max(self.runtime.resolved_dtype(device).itemsize for device in devices)
+        return longest / torch.float32.itemsize * bytes_per_pixel(network) + _IN_TRANSIT
+
     def _halo(self, network: Network) -> int | None:
         """The halo as a multiple of what the network needs; None: no halo gives the whole."""
         exact = network.halo
@@ -135,7 +147,7 @@ class Engine:
         ``count`` is how often each picture is computed.
         """
         size, halo = size_of(image), self._halo(network)
-        limit = min(self._limit(network, device) for device in self.runtime.devices(network))
+        limit = self._budget(network) / self.bytes_per_pixel(network)
         if halo is not None and self.tile is not None:
             window = window_of(size, self.tile, halo=halo, multiple=network.size_multiple)
         else:
@@ -144,16 +156,19 @@ class Engine:
                 raise DanetError(self._too_little(network, image, window))
         return window, max(1, int(min(limit, _BATCH_PIXELS) // math.prod(window)))
 
-    def _limit(self, network: Network, device: torch.device) -> float:
-        """How many pixels one of the networks on a device may compute at once."""
+    def _budget(self, network: Network) -> float:
+        """What the device with the least memory has for each network that is on it."""
         # No smaller tile is left to fall back to where the whole is needed.
         share = 1 if self._halo(network) is None else _SHARE
-        free = free_memory(device)
-        budget = share * free if self.max_memory is None else self.max_memory
-        if device.type == "mps":  # what is above is not only slow there, but faulty
-            budget = min(budget, free)
-        sharing = self.runtime.devices(network).count(device)
-        return budget / sharing / self._bytes_per_pixel(network, device)
+        devices = self.runtime.devices(network)
+        budgets = []
+        for device in devices:
+            free = free_memory(device)
+            budget = share * free if self.max_memory is None else self.max_memory
+            if device.type == "mps":  # what is above is faulty there
+                budget = min(budget, free)
+            budgets.append(budget / devices.count(device))
+        return min(budgets)
 
     def _within(
         self, network: Network, size: tuple[int, int], limit: float, pictures: int = 1
@@ -176,10 +191,6 @@ class Engine:
         halo = self._halo(network) or 0
         return cut(size, window, halo=halo, multiple=network.size_multiple)
 
-    def _bytes_per_pixel(self, network: Network, device: torch.device) -> float:
-        short = self.runtime.resolved_dtype(device).itemsize / torch.float32.itemsize
-        return short * bytes_per_pixel(network)
-
     def _too_little(
         self,
         network: Network,
@@ -187,10 +198,7 @@ class Engine:
         window: tuple[int, int],
     ) -> str:
         size = size_of(image)
-        most = max(
-            self._bytes_per_pixel(network, device) for device in self.runtime.devices(network)
-        )
-        need = f"{most * math.prod(window) / 2**20:,.1f} MiB"
+        need = f"{self.bytes_per_pixel(network) * math.prod(window) / 2**20:,.1f} MiB"
         if self._halo(network) is None:
             return (
                 f"a picture of {size[1]} x {size[0]} pixels takes about {need} of memory, and "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from danet import data, metrics
 from danet.errors import ConfigError, DanetWarning, ImageError
-from danet.metrics.divergence import AKLD_PRESETS, KLD_PRESETS
+from danet.metrics import AKLD_PRESETS, KLD_PRESETS
 from danet.noise import CameraPipeline
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -8,8 +8,9 @@ over the pictures.  No model of danet is loaded, but by `pgap` when it is called
 ``torchmetrics.Metric`` classes that reduce over processes.
 """
 
-from danet.metrics.divergence import AKLD_PRESETS, KLD_PRESETS, AkldReport, akld, akld_report, kld
+from danet.metrics.divergence import AKLD_PRESETS, AkldReport, akld, akld_report
 from danet.metrics.gap import PGap, TrainDenoiser, TrainedDenoiser, pgap
+from danet.metrics.histograms import KLD_PRESETS, kld
 from danet.metrics.plots import compare_noise
 from danet.metrics.quality import check_pair, psnr, ssim
 from danet.metrics.statistics import NoiseDistances, NoiseStatistics, noise_statistics

@@ -11,6 +11,7 @@ Raises:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from danet import metrics
 from danet.errors import DanetError
-from danet.metrics.divergence import AKLD_PRESETS, KLD_PRESETS
 from danet.metrics.pairs import chosen
 from danet.metrics.quality import QUALITY_PRESETS, Preset
 
@@ -144,10 +144,11 @@ class AKLD(_Mean):
     """
 
     higher_is_better = False
+    _presets: Mapping[str, Any] = metrics.AKLD_PRESETS
 
     def __init__(self, preset: str = "danet", **settings: Any) -> None:
         super().__init__(**settings)
-        chosen(preset, AKLD_PRESETS)
+        chosen(preset, self._presets)
         self.preset = preset
 
     def update(self, clean: Any, noisy: Any, fakes: Any, n: int = 50, seed: int = 0) -> None:
@@ -161,7 +162,7 @@ class AKLD(_Mean):
         self._add(metrics.akld(clean, noisy, fakes, n, seed, preset=self.preset), clean)
 
 
-class KLD(_Mean):
+class KLD(AKLD):
     """`danet.metrics.kld` over many pictures, in nats.
 
     Args:
@@ -180,17 +181,13 @@ class KLD(_Mean):
         0.0
     """
 
-    higher_is_better = False
+    _presets = metrics.KLD_PRESETS
 
     def __init__(self, preset: str = "noise_flow", **settings: Any) -> None:
-        super().__init__(**settings)
-        chosen(preset, KLD_PRESETS)
-        self.preset = preset
+        super().__init__(preset, **settings)
 
     def update(self, clean: Any, noisy: Any, fakes: Any, n: int = 1, seed: int = 0) -> None:
-        """Count a pair or a batch of N x 3 x H x W with its fakes or what makes them.
-
-        The arguments are those of `danet.metrics.kld`; give each batch another seed.
+        """Count a pair or a batch as `AKLD` does; the arguments are those of `danet.metrics.kld`.
 
         Raises:
             ImageError: as `danet.metrics.kld`.

@@ -1,9 +1,8 @@
-"""Divergences between real and generated noise: AKLD, and KLD of histograms."""
+"""AKLD, the divergence between the variances of real and generated noise."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import islice
@@ -12,16 +11,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-from danet.errors import ConfigError, DanetWarning, ImageError
-from danet.metrics.pairs import check_least, chosen, draw_fakes, local_variance, take_pair
+from danet.errors import ConfigError
+from danet.metrics.pairs import (
+    check_least,
+    chosen,
+    local_variance,
+    over_pairs,
+    pairs_of,
+    source_of,
+    take_judged,
+    take_pair,
+    take_true,
+)
 
-__all__ = ["AKLD_PRESETS", "KLD_PRESETS", "AkldReport", "akld", "akld_report", "kld"]
-
-# Takes clean, noisy and fakes; gives the score of each fake.
-Score = Callable[[Any, Any, Iterable[Any]], Iterator[float]]
+__all__ = ["AKLD_PRESETS", "AkldReport", "akld", "akld_report"]
 
 
 class _Akld(NamedTuple):
@@ -33,16 +38,6 @@ class _Akld(NamedTuple):
     patch: int | None = None
 
 
-class _Kld(NamedTuple):
-    """A histogram, in grey levels of 255, and how it is turned into shares."""
-
-    edges: tuple[float, ...]
-    added: int = 0
-    rounding: bool = False
-    # Noise that is not of whole grey levels falls into other bins than it should.
-    whole_levels: bool = True
-
-
 AKLD_PRESETS: Mapping[str, _Akld] = {
     "danet": _Akld(),
     "unclamped": _Akld(ratios=(0, float("inf"))),
@@ -51,16 +46,6 @@ AKLD_PRESETS: Mapping[str, _Akld] = {
     "patches": _Akld(patch=32),
 }
 """The forms of AKLD by name, see `akld`."""
-
-_BINS_320 = (-255e3, *((k - 32) * 255 / 320 for k in range(65)), 255e3)
-
-KLD_PRESETS: Mapping[str, _Kld] = {
-    "noise_flow": _Kld(_BINS_320, whole_levels=False),
-    "neca": _Kld(_BINS_320, rounding=True),
-    "kousha": _Kld(tuple(range(-260, 261, 4)), added=1),
-    "naflow": _Kld(tuple((k - 128) * 255 / 128 for k in range(257))),
-}
-"""The histograms of KLD by name, see `kld`."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +128,7 @@ def akld(
         True
     """
     score = partial(_akld_each, chosen(preset, AKLD_PRESETS))
-    return _over_pairs(score, clean, noisy, _source(noisy, fakes, generator), n, seed)
+    return over_pairs(score, clean, noisy, source_of(noisy, fakes, generator), n, seed)
 
 
 def akld_report(
@@ -195,10 +180,10 @@ def akld_report(
     if noisy is None:
         if second is not None:
             raise ConfigError("second is given with a data set; give it with a single pair")
-        _source(noisy, fakes, generator)
+        source_of(noisy, fakes, generator)
         reports = [
             akld_report(x, y, None, n, seed + index, generator=generator, preset=preset)
-            for index, (x, y) in enumerate(_pairs(clean, noisy))
+            for index, (x, y) in enumerate(pairs_of(clean, noisy))
         ]
         table = np.array([astuple(report)[:-1] for report in reports])
         return AkldReport(*map(float, table.mean(axis=0)))
@@ -215,104 +200,15 @@ def akld_report(
     )
 
 
-def kld(
-    clean: Any,
-    noisy: Any = None,
-    fakes: Any = None,
-    n: int = 1,
-    seed: int = 0,
-    *,
-    generator: Any = None,
-    preset: str = "noise_flow",
-) -> float:
-    """KL divergence of the histograms of real and generated noise; lower is closer.
-
-    KL(real || fake) = sum over the bins of p ln(p / q), p and q the shares of the values of
-    y - x and of y' - x, all channels together, in each bin.  Every preset is taken of each picture
-    and then averaged.  The numbers of different presets cannot be compared, and none of them
-    sees where in the picture the noise is.
-
-    Args:
-        clean: as for `akld`, a data set included; any size.
-        noisy: as for `akld`.
-        fakes: as for `akld`.
-        n: as for `akld`.
-        seed: as for `akld`.
-        generator: as for `akld`.
-        preset: ``"noise_flow"`` (ICCV 2019): bins of 1/320 from -0.1 to 0.1 and one beyond each
-            end, bins empty in either dropped.  ``"neca"`` (CVPR 2023): the same, all pictures
-            rounded to 8 bits first.  ``"kousha"`` (CVPR 2022): bins of 4 grey levels from -260
-            to 260, one added to each count.  ``"naflow"`` (CVPR 2024): 256 bins from -1 to
-            1, bins empty in either dropped.
-
-    Returns:
-        Nats, the mean over pictures of the mean over fakes.  Where empty bins are dropped it can
-        be below 0, and a generator that makes hardly any noise scores as if it were good:
-        only ``"kousha"`` has no such fault.
-
-    Raises:
-        ImageError: there are no fakes or no pairs, or the sizes differ.
-        ConfigError: as `akld`.
-
-    Warns:
-        DanetWarning: real and generated noise do not both lie, or do not both fail to lie, on
-            whole 8-bit levels; or they do not and the preset's bins are made for such.  Bins
-            of about a level's width then hold one level or none of the one, and all of the
-            other: round the fakes first.
-
-    Example:
-        >>> import numpy as np
-        >>> rng = np.random.default_rng(0)
-        >>> clean = np.full((64, 64, 3), 0.5)
-        >>> noisy, alike = clean + rng.normal(0, 0.02, (2, 64, 64, 3))
-        >>> stronger = clean + rng.normal(0, 0.06, clean.shape)
-        >>> kld(clean, noisy, [alike]) < 0.01 < 0.5 < kld(clean, noisy, [stronger])
-        True
-    """
-    score = partial(_kld_each, chosen(preset, KLD_PRESETS), preset)
-    return _over_pairs(score, clean, noisy, _source(noisy, fakes, generator), n, seed)
-
-
-def _source(noisy: Any, fakes: Any, generator: Any) -> Any:
-    """The one of the two that is given."""
-    if (fakes is None) == (generator is None):
-        raise ConfigError("give either fakes or a generator that makes them")
-    if noisy is None and generator is None:
-        raise ConfigError("a data set, which has no noisy, needs a generator, not fakes")
-    return generator if fakes is None else fakes
-
-
-def _pairs(clean: Any, noisy: Any) -> Iterator[tuple[Any, Any]]:
-    """The one pair, or those of a data set, at least one."""
-    if noisy is not None:
-        yield clean, noisy
-        return
-    if isinstance(clean, (Image.Image, np.ndarray, Tensor)):
-        raise ConfigError("noisy is missing; without it, clean must be pairs (clean, noisy)")
-    pair = None
-    for pair in clean:
-        yield pair
-    if pair is None:
-        raise ImageError("there are no pairs, at least 1 is needed")
-
-
-def _over_pairs(score: Score, clean: Any, noisy: Any, source: Any, n: int, seed: int) -> float:
-    """The mean over pairs of the mean over fakes."""
-    means = []
-    for index, (x, y) in enumerate(_pairs(clean, noisy)):
-        scores = list(score(x, y, draw_fakes(source, x, n, seed + index)))
-        if not scores:
-            raise ImageError("there are no fakes, at least 1 is needed")
-        means.append(np.mean(scores))
-    return float(np.mean(means))
-
-
 def _akld_each(form: _Akld, clean: Any, noisy: Any, fakes: Iterable[Any]) -> Iterator[float]:
+    def rounded(picture: Tensor) -> Tensor:
+        return (picture * 255).round() / 255 if form.rounding else picture
+
+    taken = take_true(clean)
+    truth = rounded(taken)
+
     def variance(image: Any) -> Tensor:
-        truth, observed = take_pair(clean, image)
-        if form.rounding:
-            truth, observed = ((picture * 255).round() / 255 for picture in (truth, observed))
-        noise = observed - truth
+        noise = rounded(take_judged(image, taken)) - truth
         if form.patch is not None:
             noise = _patches(noise, form.patch)
         check_least(noise, 4, "AKLD")
@@ -329,45 +225,6 @@ def _patches(noise: Tensor, side: int) -> Tensor:
     check_least(noise, side, "AKLD in patches")
     patches = noise.unfold(2, side, side).unfold(3, side, side)
     return patches.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
-
-
-def _kld_each(
-    form: _Kld, preset: str, clean: Any, noisy: Any, fakes: Iterable[Any]
-) -> Iterator[float]:
-    def noise(image: Any) -> tuple[Tensor, bool]:
-        """N x values, in grey levels, and whether they are whole."""
-        levels = [picture.cpu().double() * 255 for picture in take_pair(clean, image)]
-        if form.rounding:
-            levels = [level.round() for level in levels]
-        difference = (levels[1] - levels[0]).flatten(1)
-        # What float32 left of whole levels must not fall on the wrong side of an edge.
-        nearest = difference.round()
-        near = (difference - nearest).abs() < 1e-3
-        return torch.where(near, nearest, difference), bool(near.all())
-
-    real, real_whole = noise(noisy)
-    p = _shares(real, form)
-    for fake in fakes:
-        made, made_whole = noise(fake)
-        if real_whole != made_whole or (form.whole_levels and not made_whole):
-            lying = {True: "on whole 8-bit levels", False: "between 8-bit levels"}
-            warnings.warn(
-                f"the real noise lies {lying[real_whole]} and the generated {lying[made_whole]}: "
-                f"the bins of {preset} take them differently; round all pictures to 8 bits",
-                DanetWarning,
-                stacklevel=4,
-            )
-        q = _shares(made, form)
-        both = (p > 0) & (q > 0)
-        terms = torch.where(both, p * (p / q).log(), 0)
-        yield terms.sum(dim=1).mean().item()
-
-
-def _shares(values: Tensor, form: _Kld) -> Tensor:
-    """The share of each picture's values in each bin, N x bins."""
-    edges = torch.tensor(form.edges, dtype=torch.float64)
-    counts = torch.stack([torch.histogram(row, edges).hist for row in values]) + form.added
-    return counts / (values.shape[1] + form.added * counts.shape[1])
 
 
 def _true_draws(truth: Tensor, observed: Tensor, n: int, seed: int) -> Iterator[Tensor]:

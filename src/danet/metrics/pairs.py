@@ -1,8 +1,8 @@
-"""What all measures share: taking two pictures, and having fakes made of one."""
+"""What all measures share: pictures taken in pairs, fakes made of one, and data sets of pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,21 @@ from danet.errors import ConfigError, ImageError
 from danet.filters import TAPS_7, smooth
 from danet.sampling import check_draws
 
-__all__ = ["check_least", "chosen", "draw_fakes", "local_variance", "take_pair"]
+__all__ = [
+    "Score",
+    "check_least",
+    "chosen",
+    "local_variance",
+    "over_pairs",
+    "pairs_of",
+    "source_of",
+    "take_judged",
+    "take_pair",
+    "take_true",
+]
+
+# Takes clean, noisy and fakes; gives the score of each fake.
+Score = Callable[[Any, Any, Iterable[Any]], Iterator[float]]
 
 _LEAST_VARIANCE = 1e-10
 
@@ -29,17 +43,36 @@ def take_pair(clean: Any, image: Any, clamp: bool = True) -> tuple[Tensor, Tenso
         ImageError: one is not a picture, or the sizes differ; or, where ``clamp`` is false,
             the judged one has floats outside [0, 1].
     """
+    truth = take_true(clean)
+    return truth, take_judged(image, truth, clamp)
+
+
+def take_true(clean: Any) -> Tensor:
+    """The true picture alone, as `take_pair` takes it, to judge several by it.
+
+    Raises:
+        ImageError: it is not a picture.
+    """
+    return images.to_tensor(clean)[0].detach()
+
+
+def take_judged(image: Any, truth: Tensor, clamp: bool = True) -> Tensor:
+    """The judged picture alone, as `take_pair` takes it, for a true one that is taken already.
+
+    Raises:
+        ImageError: as `take_pair`.
+    """
     if clamp and isinstance(image, Tensor) and image.is_floating_point():
         image = image.clamp(0, 1)
     elif clamp and isinstance(image, np.ndarray) and image.dtype.kind == "f":
         image = image.clip(0, 1)
-    truth, judged = (images.to_tensor(picture)[0].detach() for picture in (clean, image))
+    judged = images.to_tensor(image)[0].detach()
     if truth.shape != judged.shape:
         raise ImageError(
             "the pictures differ in size: N x C x H x W of "
             f"{tuple(truth.shape)} and {tuple(judged.shape)}"
         )
-    return truth, judged.to(truth.device)
+    return judged.to(truth.device)
 
 
 def check_least(pictures: Tensor, least: int, measure: str) -> None:
@@ -115,3 +148,50 @@ def _in_floats(picture: Any) -> Any:
     if isinstance(picture, np.ndarray) and picture.dtype.kind == "u":
         return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
     return picture
+
+
+def source_of(noisy: Any, fakes: Any, generator: Any) -> Any:
+    """The one of the two that is given.
+
+    Raises:
+        ConfigError: both are given or none, or fakes are given with a data set.
+    """
+    if (fakes is None) == (generator is None):
+        raise ConfigError("give either fakes or a generator that makes them")
+    if noisy is None and generator is None:
+        raise ConfigError("a data set, which has no noisy, needs a generator, not fakes")
+    return generator if fakes is None else fakes
+
+
+def pairs_of(clean: Any, noisy: Any) -> Iterator[tuple[Any, Any]]:
+    """The one pair, or those of a data set, at least one.
+
+    Raises:
+        ImageError: there is none.
+        ConfigError: a picture is given where a data set should be.
+    """
+    if noisy is not None:
+        yield clean, noisy
+        return
+    if isinstance(clean, (Image.Image, np.ndarray, Tensor)):
+        raise ConfigError("noisy is missing; without it, clean must be pairs (clean, noisy)")
+    pair = None
+    for pair in clean:
+        yield pair
+    if pair is None:
+        raise ImageError("there are no pairs, at least 1 is needed")
+
+
+def over_pairs(score: Score, clean: Any, noisy: Any, source: Any, n: int, seed: int) -> float:
+    """The mean over pairs of the mean over fakes.
+
+    Raises:
+        ImageError: there are no fakes or no pairs.
+    """
+    means = []
+    for index, (x, y) in enumerate(pairs_of(clean, noisy)):
+        scores = list(score(x, y, draw_fakes(source, x, n, seed + index)))
+        if not scores:
+            raise ImageError("there are no fakes, at least 1 is needed")
+        means.append(np.mean(scores))
+    return float(np.mean(means))
