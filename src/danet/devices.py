@@ -67,7 +67,7 @@ def usable_devices(
     names = devices.split(",") if isinstance(devices, str) else devices
     if not names:
         raise ConfigError("devices is empty, and must name at least one")
-    return [usable_device(name) for name in names]
+    return [usable_device(name.strip() if isinstance(name, str) else name) for name in names]
 
 
 def hardware(device: torch.device) -> str:
