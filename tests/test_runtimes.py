@@ -124,3 +124,5 @@ def test_settings_that_do_not_go_together_are_errors(monkeypatch: pytest.MonkeyP
         Denoiser(UNetDenoiser(2, 2), runtime="onnx", dtype="bfloat16")
     with pytest.raises(ConfigError, match="compile is for PyTorch"):
         Denoiser(UNetDenoiser(2, 2), runtime="openvino", compile=True)
+    with pytest.raises(ConfigError, match="several devices are for PyTorch"):
+        Denoiser(UNetDenoiser(2, 2), runtime="openvino", devices="cpu,cpu")
