@@ -6,6 +6,7 @@ Raises:
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -72,7 +73,7 @@ class AddNoise(ImageOnlyTransform):
         strength: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self.strength = check_settings(p, strength)
-        self.noise = noise
+        self.noise = os.fspath(noise) if isinstance(noise, os.PathLike) else noise
         self._source = noise_source(noise)
         super().__init__(p=p)
 
