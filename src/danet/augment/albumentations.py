@@ -28,7 +28,7 @@ except ImportError as error:
 # AlbumentationsX has the same name, and asks its transforms for something else.
 if not hasattr(ImageOnlyTransform, "get_params"):
     raise ConfigError(
-        "danet.augment.albumentations needs Albumentations 2.0, and what is installed under its "
+        "danet.augment.albumentations needs Albumentations 2.0.8, and what is installed under its "
         "name has another interface: pip install 'danet[albumentations]' in another environment"
     )
 
