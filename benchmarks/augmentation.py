@@ -2,9 +2,10 @@
 
     python benchmarks/augmentation.py [--sides 64 128] [--workers 0 1 2] [--seconds 5]
 
-Random crops of scikit-image's photographs, uint8, in batches of four.  Each process computes with
+Random crops of scikit-image's photographs, uint8, in batches of eight.  Each process computes with
 one thread; starting the processes and the first batches of each are not counted.  The noise
-is added by `danet.augment.add_noise`, as the transforms do; v2.GaussianNoise is measured where
+is added by `danet.augment.add_noise`, as the transforms do, to one picture at a time, and in the
+last row to whole batches, which the processes collate first; v2.GaussianNoise is measured where
 torchvision is installed.  Then the memory that each of two processes has to itself is printed, once
 they have made some batches of the first size, forked and spawned.
 """
@@ -24,7 +25,7 @@ import psutil
 import torch
 from skimage import data
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from danet import NoiseGenerator
 from danet.augment import add_noise
@@ -34,7 +35,7 @@ from danet.noise import CameraPipeline, NoiseModel, WhiteGaussian
 
 Transform: TypeAlias = Callable[[Tensor], Tensor]
 
-BATCH = 4
+BATCH = 8
 
 
 class Crops(Dataset[Tensor]):
@@ -69,14 +70,25 @@ class Adding:
         return add_noise(clean, self.source, seed=int(torch.randint(2**63 - 1, ())))
 
 
+@dataclass
+class Batches:
+    """Adds noise to the batch that pictures make."""
+
+    transform: Transform
+
+    def __call__(self, pictures: list[Tensor]) -> Tensor:
+        """N x C x H x W."""
+        return self.transform(default_collate(pictures))
+
+
 def unchanged(clean: Tensor) -> Tensor:
     """The picture itself."""
     return clean
 
 
-def transforms() -> dict[str, Transform]:
+def transforms() -> dict[str, Transform | Batches]:
     """What is compared."""
-    found: dict[str, Transform] = {"no noise": unchanged}
+    found: dict[str, Transform | Batches] = {"no noise": unchanged}
     try:
         from torchvision.transforms import v2
 
@@ -87,14 +99,29 @@ def transforms() -> dict[str, Transform]:
     found["CameraPipeline"] = Adding(CameraPipeline())
     narrow = NoiseGenerator(UNetGenerator(width=8), device="cpu")
     found["NoiseGenerator, width 8, random weights"] = Adding(narrow)
-    found['NoiseGenerator, "photo"'] = Adding(NoiseGenerator("photo", device="cpu"))
+    photo = Adding(NoiseGenerator("photo", device="cpu"))
+    found['NoiseGenerator, "photo"'] = photo
+    found['NoiseGenerator, "photo", whole batches'] = Batches(photo)
     return found
 
 
-def rate(dataset: Crops, workers: int, seconds: float) -> float:
+def loader(
+    side: int, transform: Transform | Batches, workers: int, start: str
+) -> DataLoader[Tensor]:
+    """Batches of crops with noise."""
+    whole = isinstance(transform, Batches)
+    return DataLoader(
+        Crops(side, unchanged if whole else transform),
+        BATCH,
+        num_workers=workers,
+        collate_fn=transform if whole else None,
+        multiprocessing_context=start if workers else None,
+    )
+
+
+def rate(side: int, transform: Transform | Batches, workers: int, seconds: float) -> float:
     """Pictures in a second."""
-    loader = DataLoader(dataset, BATCH, num_workers=workers)
-    batches = iter(loader)
+    batches = iter(loader(side, transform, workers, "fork"))
     # Each process has two batches ready when the first is asked for.
     for _ in islice(batches, 2 * workers + 1):
         pass
@@ -105,9 +132,9 @@ def rate(dataset: Crops, workers: int, seconds: float) -> float:
     return count / taken
 
 
-def own_memory(dataset: Crops, start: str) -> float:
+def own_memory(side: int, transform: Transform | Batches, start: str) -> float:
     """Mean MiB that a process has to itself."""
-    batches = iter(DataLoader(dataset, BATCH, num_workers=2, multiprocessing_context=start))
+    batches = iter(loader(side, transform, 2, start))
     for _ in islice(batches, 8):
         pass
     used = [psutil.Process(child.pid).memory_full_info().uss for child in active_children()]
@@ -128,12 +155,11 @@ def main() -> None:
     print("| noise | " + " | ".join(heads) + " |")
     print("|---" * (len(cells) + 1) + "|")
     for name, transform in transforms().items():
-        rates = [rate(Crops(side, transform), count, options.seconds) for side, count in cells]
+        rates = [rate(side, transform, count, options.seconds) for side, count in cells]
         print(f"| {name} | " + " | ".join(f"{value:,.0f}" for value in rates) + " |", flush=True)
     print(f"\n| MiB of each process, {options.sides[0]} px | forked | spawned |\n|---|---|---|")
     for name, transform in transforms().items():
-        dataset = Crops(options.sides[0], transform)
-        used = [own_memory(dataset, start) for start in ("fork", "spawn")]
+        used = [own_memory(options.sides[0], transform, start) for start in ("fork", "spawn")]
         print(f"| {name} | " + " | ".join(f"{value:,.0f}" for value in used) + " |", flush=True)
 
 
