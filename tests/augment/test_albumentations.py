@@ -45,7 +45,7 @@ class Noisy(Dataset[NDArray[np.float32]]):
 @pytest.mark.parametrize("shape", [(24, 32), (24, 32, 1), (24, 32, 3)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_the_kind_of_a_picture_stays(shape: tuple[int, ...], dtype: type) -> None:
-    clean = np.full(shape, 128 if dtype is np.uint8 else 0.5, dtype)
+    clean: NDArray[Any] = np.full(shape, 128 if dtype is np.uint8 else 0.5, dtype)
     noisy = A.Compose([AddNoise(WHITE, p=1)])(image=clean)["image"]
     assert (noisy.dtype, noisy.shape) == (clean.dtype, clean.shape)
     assert noisy.std() > 0

@@ -163,7 +163,7 @@ def test_pickled_it_makes_the_same_noise(named: bool, tiny_weights: Path) -> Non
 
 def loaded(transform: Any, context: str, seed: int) -> list[Tensor]:
     """Four equal pictures, with the noise that two processes add."""
-    loader = DataLoader(
+    loader: DataLoader[Tensor] = DataLoader(
         [GREY] * 4,  # type: ignore[arg-type]
         batch_size=None,
         num_workers=2,
