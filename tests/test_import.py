@@ -13,6 +13,7 @@ import danet
 
 OPTIONAL = {
     "accelerate",
+    "albumentations",
     "bm3d",
     "cv2",
     "h5py",
@@ -26,6 +27,7 @@ OPTIONAL = {
     "skimage",
     "tensorboard",
     "torchmetrics",
+    "torchvision",
 }
 
 # Reports on the last line; what an import prints would come before it.
@@ -49,8 +51,14 @@ def imports(*names: str, watch: str = WATCH) -> tuple[set[str], list[str]]:
     return set(report["modules"]), report["sockets"]
 
 
-# The second is nothing but subclasses of torchmetrics.Metric, and no other module imports it.
-APART = {"danet.__main__", "danet.metrics.classes"}
+# All but the first are nothing but subclasses of another library's classes, and no other module
+# imports them.
+APART = {
+    "danet.__main__",
+    "danet.augment.albumentations",
+    "danet.augment.torchvision",
+    "danet.metrics.classes",
+}
 
 
 def every_module() -> list[str]:

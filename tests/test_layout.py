@@ -18,7 +18,7 @@ FLOORS = {
             "memory parts export runtimes engine tiling ensemble batching "
             "metrics noise noise_level data screening layouts container prepare check",
             "weights pretrained",
-            "train bench",
+            "augment bench train",
             "cli __main__ __init__",
         ]
     )

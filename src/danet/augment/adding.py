@@ -1,0 +1,110 @@
+"""Noise of a chosen strength, from anything that makes noisy versions of a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from danet.errors import ConfigError
+from danet.images import from_tensor, to_tensor
+from danet.noise import NoiseModel
+from danet.noise.model import check_range, check_share
+from danet.pretrained import NoiseGenerator
+
+__all__ = ["Noise", "add_noise", "check_settings", "noise_source"]
+
+Noise: TypeAlias = str | os.PathLike[str] | NoiseGenerator | NoiseModel
+
+_PictureT = TypeVar("_PictureT", Image.Image, NDArray[np.generic], Tensor)
+
+
+def noise_source(noise: Noise) -> NoiseGenerator | NoiseModel:
+    """What makes the noise that a setting names.
+
+    Args:
+        noise: a generator or a model of noise, taken as it is; or the name or path of a
+            generator's weights, as `danet.NoiseGenerator` takes it.  These are put on the CPU,
+            as processes of a data loader that are forked cannot use CUDA.
+
+    Raises:
+        WeightsError: there are no such weights, or they do not fit.
+        ConfigError: it is none of these.
+    """
+    if isinstance(noise, NoiseGenerator | NoiseModel):
+        return noise
+    if isinstance(noise, str | os.PathLike):
+        return NoiseGenerator(noise, device="cpu")
+    raise ConfigError(
+        f"noise is a {type(noise).__name__}, and must be a NoiseGenerator, a NoiseModel, or the "
+        "name or path of weights"
+    )
+
+
+def check_settings(p: float, strength: Sequence[float]) -> tuple[float, float]:
+    """Refuse settings of a transform that are of no use.
+
+    Args:
+        p: the share of pictures that get noise.
+        strength: the lowest and the highest, as for `add_noise`.
+
+    Returns:
+        The strength.
+
+    Raises:
+        ConfigError: ``p`` is not from 0 to 1, or the strength is not a rising range from 0.
+    """
+    check_share("p", p)
+    if len(strength) != 2:
+        raise ConfigError(f"strength has {len(strength)} values, and must have 2: low and high")
+    low, high = strength
+    check_range("strength", (low, high))
+    return low, high
+
+
+def add_noise(
+    clean: _PictureT,
+    source: NoiseGenerator | NoiseModel,
+    *,
+    seed: int,
+    strength: float | Sequence[float] = 1.0,
+) -> _PictureT:
+    """Make one noisy version of a clean picture, clean + strength * (sample - clean).
+
+    Args:
+        clean: a PIL image, array or tensor, as `danet.images.to_tensor` takes it, or a tensor of
+            uint8.  It is left as it is.
+        source: what makes the sample.
+        seed: not negative; the same one gives the same noise.  Pictures of a batch have noise of
+            their own each.
+        strength: 0 adds nothing, 1 the noise as the source makes it; of a batch, one for
+            all or one for each picture.
+
+    Returns:
+        A picture of the same kind, clamped, and rounded for integers.
+
+    Raises:
+        ImageError: the picture cannot be taken; the message says why.
+        ConfigError: the seed is negative.
+        DanetError: the memory does not suffice.
+
+    Example:
+        >>> from danet.noise import WhiteGaussian
+        >>> clean = np.full((45, 70, 3), 128, np.uint8)
+        >>> noisy = add_noise(clean, WhiteGaussian(10 / 255), seed=1, strength=0.5)
+        >>> noisy.dtype, round(float(noisy.std()))
+        (dtype('uint8'), 5)
+    """
+    if isinstance(clean, Tensor) and clean.dtype == torch.uint8:
+        noisy = add_noise(clean / 255, source, seed=seed, strength=strength)
+        return (noisy * 255).round().to(torch.uint8)
+    pixels, form = to_tensor(clean)
+    sample = source.sample(pixels, n=1, seed=seed)[0]
+    weight = pixels.new_tensor(strength).reshape(-1, 1, 1, 1)
+    return cast(_PictureT, from_tensor(torch.lerp(pixels, sample, weight), form))
