@@ -188,7 +188,10 @@ def memory(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads[0])
     print("| megapixels | tiles | peak memory above the start, MiB | s |\n|---|---|---|---|")
     denoiser = Denoiser(
-        build("denoiser", "unet", options.width), device="cpu", max_memory=options.max_memory
+        build("denoiser", "unet", options.width),
+        device="cpu",
+        max_memory=options.max_memory,
+        runtime=options.runtime,
     )
     tiles: list[int] = []
     denoiser.network.register_forward_hook(lambda *_: tiles.append(1))
@@ -342,6 +345,7 @@ def main() -> None:
         if name == "memory":
             sub.add_argument("--megapixels", type=float, nargs="+", default=[4, 16, 64, 256])
             sub.add_argument("--max-memory", type=read_size, default=None)
+            sub.add_argument("--runtime", default="torch")
         if name == "halo":
             sub.add_argument("picture", type=Path)
             sub.add_argument("--weights", default="photo")

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from danet import devices
+from danet import devices, runtimes
 from danet.devices import fast_dtype
 from danet.errors import ConfigError
 from danet.networks import UNetDenoiser, UNetGenerator, build
 from danet.pretrained import Denoiser, NoiseGenerator
+from danet.runtimes import Runtime
 
 INSTALLED = [
     name
@@ -86,6 +87,37 @@ def test_other_runtimes_give_no_gradient(runtime: str) -> None:
     denoiser = Denoiser(UNetDenoiser(4, 2), runtime=runtime)
     with pytest.raises(ConfigError, match="gives gradients"):
         denoiser(torch.rand(3, 16, 16, requires_grad=True))
+
+
+def test_auto_is_openvino_for_large_pictures_where_it_is_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: True)
+    monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.bfloat16)
+    network, large = UNetDenoiser(2, 2), 2**23
+    assert Runtime().chosen(network, large) == "openvino"
+    assert Runtime().chosen(network, large - 1) == "torch"
+    for settings in ({"dtype": "float32"}, {"compiled": True}, {"others": [torch.device("cpu")]}):
+        assert Runtime(**settings).chosen(network, large) == "torch"
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
+    assert Runtime().chosen(network, large) == "torch"
+    monkeypatch.undo()
+    monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.float32)
+    assert Runtime().chosen(network, large) == "torch"
+
+
+@pytest.mark.skipif("openvino" not in INSTALLED, reason="OpenVINO is not installed")
+def test_what_auto_takes_is_what_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.bfloat16)
+    monkeypatch.setattr(runtimes, "_WORTH_CONVERTING", 40 * 61)
+    network, noisy = UNetDenoiser(4, 2), torch.rand(3, 40, 61)
+    asked = Denoiser(network, runtime="openvino")
+    assert torch.equal(Denoiser(network)(noisy), asked(noisy))
+    assert not torch.equal(Denoiser(network)(noisy[:, 1:]), asked(noisy[:, 1:]))
+    # Gradients are PyTorch's.
+    noisy.requires_grad_()
+    Denoiser(network)(noisy).sum().backward()
+    assert noisy.grad is not None
 
 
 def test_compiling_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:

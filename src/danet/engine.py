@@ -250,7 +250,7 @@ class Engine:
         run_tiled(
             items,
             read,
-            self.runtime.running(network, alone=alone),
+            self.runtime.running(network, math.prod(size), alone=alone),
             write,
             multiple=network.size_multiple,
             batch=max(1, together // at_once),

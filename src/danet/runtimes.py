@@ -31,6 +31,8 @@ RUNTIMES = ("auto", "torch", "openvino", "onnx")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
 _OPENVINO_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+# Of so many pixels OpenVINO's gain outweighs the seconds in which it converts a network.
+_WORTH_CONVERTING = 2**23
 # Two threads at once on Apple's device end the process (pytorch issue 197805).
 _METAL = Lock()
 
@@ -42,7 +44,8 @@ class Runtime:
     it or added to it, is computed in another type.
 
     Args:
-        name: one of `RUNTIMES`.  "auto" is PyTorch; another has to be asked for by name.
+        name: one of `RUNTIMES`.  "auto" is OpenVINO for large pictures on a CPU with bfloat16
+            units, where it is installed, and else PyTorch.
         dtype: one of `DTYPES`; "auto" is as `danet.devices.fast_dtype` says.
         compiled: whether PyTorch compiles the network, which needs a C++ compiler and takes
             a minute for each new shape.
@@ -99,8 +102,25 @@ class Runtime:
             return found
         return torch.float32 if self.name == "onnx" else fast_dtype(device)
 
+    def chosen(self, network: Network, pixels: int) -> str:
+        """The runtime for a picture of so many pixels: the one that was named, or what "auto" is.
+
+        It follows from the picture's size alone, so that a picture always has the same result.
+        """
+        if self.name != "auto":
+            return self.name
+        device = next(network.parameters()).device
+        fit = (
+            pixels >= _WORTH_CONVERTING
+            and device.type == "cpu"
+            and not (self.others or self.compiled)
+            and self.resolved_dtype(device) == fast_dtype(device) == torch.bfloat16
+            and find_spec("openvino") is not None
+        )
+        return "openvino" if fit else "torch"
+
     def running(
-        self, network: Network, *, alone: bool = False
+        self, network: Network, pixels: int = 0, *, alone: bool = False
     ) -> list[AbstractContextManager[Predict]]:
         """What computes a network: itself, then its copies on the other devices.
 
@@ -108,7 +128,8 @@ class Runtime:
 
         Args:
             network: in evaluation mode.
-            alone: without the copies, whose weights get no gradient of the network's.
+            pixels: how many the whole picture has.
+            alone: by PyTorch and without the copies, so that gradients reach the weights.
 
         Returns:
             Contexts, each for one thread, that give a function of y, N x 3 x H x W, or of x and
@@ -118,18 +139,19 @@ class Runtime:
             network is elsewhere.
         """
         copies = [] if alone else self._copies(network)
-        return [self._running(one) for one in (network, *copies)]
+        name = self.chosen(network, 0 if alone else pixels)
+        return [self._running(one, name) for one in (network, *copies)]
 
     @contextmanager
-    def _running(self, network: Network) -> Iterator[Predict]:
+    def _running(self, network: Network, name: str) -> Iterator[Predict]:
         device = next(network.parameters()).device
         dtype = self.resolved_dtype(device)
-        if self.name in _MODULES:
+        if name in _MODULES:
             if device.type != "cpu":
                 raise ConfigError(
-                    f"the runtime {self.name!r} computes on the CPU, and the network is on {device}"
+                    f"the runtime {name!r} computes on the CPU, and the network is on {device}"
                 )
-            yield _adding(network, self._converted(network, dtype))
+            yield _adding(network, self._converted(network, name, dtype))
             return
         forward = self._compiled(network) if self.compiled else network
         # One context for all calls: it keeps the weights that it has turned into another type.
@@ -151,19 +173,19 @@ class Runtime:
         return self._made[1]
 
     def _converted(
-        self, network: Network, dtype: torch.dtype
+        self, network: Network, name: str, dtype: torch.dtype
     ) -> Callable[[NDArray[Any]], NDArray[Any]]:
         """The residual, made for the weights as they are."""
         threads = torch.get_num_threads()
         key = (threads, dtype, _state(network))
         if self._made is None or self._made[0] != key:
-            make = _openvino if self.name == "openvino" else _onnx
+            make = _openvino if name == "openvino" else _onnx
             try:
                 self._made = key, make(network, dtype, threads)
             # The converters raise nearly anything.
             except Exception as error:
                 raise ConfigError(
-                    f"the runtime {self.name!r} cannot take the network: {one_line(error)}"
+                    f"the runtime {name!r} cannot take the network: {one_line(error)}"
                 ) from error
         return self._made[1]
 

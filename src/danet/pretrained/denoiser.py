@@ -54,7 +54,9 @@ class Denoiser(Pretrained):
             picture itself stays in float32.
         compile: whether PyTorch compiles the network, which needs a C++ compiler and a minute.
         runtime: "torch", "openvino" or "onnx"; the last two compute on the CPU alone, and need
-            ``pip install 'danet[openvino]'`` or ``'danet[onnx]'``.  "auto" is "torch".
+            ``pip install 'danet[openvino]'`` or ``'danet[onnx]'``.  "auto" is "openvino" for
+            pictures from 8 megapixels on a CPU with bfloat16 units, where it is installed, and
+            else "torch".
 
     Attributes:
         network: the network, an ordinary module.  Train it by calling it directly.
