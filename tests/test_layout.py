@@ -15,7 +15,7 @@ FLOORS = {
         [
             "errors",
             "backbones networks files devices images sizes filters sampling",
-            "memory parts export runtimes engine tiling ensemble batching "
+            "memory parts export runtimes engine tiling treatment ensemble batching "
             "metrics noise noise_level data screening layouts container prepare check",
             "weights pretrained",
             "augment bench train",

@@ -108,18 +108,39 @@ def test_options_are_computed_in_tiles_too(denoiser: Denoiser, options: dict[str
     tiled = np.asarray(denoiser(image, **options)).astype(float)
     assert max(sides) < 301
     np.testing.assert_allclose(tiled, whole, atol=1e-6 if "residual" in options else 1)
+    exact = torch.rand(3, 45, 301)
+    tiled = np.asarray(denoiser(exact, **options))
+    denoiser.engine.tile = None
+    np.testing.assert_allclose(tiled, np.asarray(denoiser(exact, **options)), atol=1e-6)
 
 
+def test_the_residuals_of_several_pictures_are_computed_in_groups(denoiser: Denoiser) -> None:
+    pictures = torch.rand(3, 4, 48, 64)
+    expected = torch.stack([denoiser(picture, residual=True) for picture in pictures])
+    batches: list[int] = []
+    denoiser.network.register_forward_hook(lambda _, inputs, __: batches.append(len(inputs[0])))
+    pixels = 48 * 64 * denoiser.engine.bytes_per_pixel(denoiser.network)
+    denoiser.engine.max_memory = round(1.5 * pixels)
+    result = denoiser(pictures, residual=True)
+    assert batches == [1, 1, 1]
+    torch.testing.assert_close(result, expected)
+
+
+@pytest.mark.parametrize("tile", [None, 32])
 @pytest.mark.parametrize(
     "options", [{"strength": 0.5}, {"residual": True}, {"self_ensemble": True}]
 )
-def test_out_goes_with_the_plain_result_alone(denoiser: Denoiser, options: dict[str, Any]) -> None:
-    image = picture()
-    out = np.zeros_like(image)
-    assert denoiser(image, out=out) is out
-    np.testing.assert_array_equal(out, denoiser(image))
-    with pytest.raises(ConfigError, match="out goes with none of"):
-        denoiser(image, out=out, **options)
+def test_options_write_to_out(
+    denoiser: Denoiser, options: dict[str, Any], tile: int | None
+) -> None:
+    image = np.random.default_rng(0).integers(0, 65536, (45, 301, 4)).astype(np.uint16)
+    denoiser.engine.tile = tile
+    expected = denoiser(image, **options)
+    out = np.zeros_like(expected)
+    assert denoiser(image, out=out, **options) is out
+    np.testing.assert_array_equal(out, expected)
+    with pytest.raises(ImageError, match=rf"must be {expected.dtype} of shape \(45, 301, \d\)"):
+        denoiser(image, out=np.zeros((45, 301, 2)), **options)
 
 
 @pytest.mark.parametrize("strength", [-0.1, float("nan"), float("inf")])
@@ -130,16 +151,16 @@ def test_bad_strength(denoiser: Denoiser, strength: float) -> None:
 
 
 def test_self_ensemble_follows_the_flips_of_the_picture(denoiser: Denoiser) -> None:
-    image = torch.rand(1, 3, 37, 50)
+    image = torch.rand(1, 3, 48, 64)  # of these sides, nothing is padded
     result = denoiser(image, self_ensemble=True)
     torch.testing.assert_close(denoiser(image.flip(3), self_ensemble=True), result.flip(3))
     assert not torch.allclose(denoiser(image.flip(3)), denoiser(image).flip(3))
 
 
 def test_uncertainty_is_the_spread_of_the_eight_results(denoiser: Denoiser) -> None:
-    image = torch.rand(3, 37, 50)
+    image = torch.rand(3, 48, 64)
     results = [
-        torch.rot90(denoiser(torch.rot90(view, turns, (1, 2)), residual=True), -turns, (1, 2))
+        torch.rot90(denoiser(torch.rot90(view, turns, (1, 2))), -turns, (1, 2))
         for view in (image, image.flip(2))
         for turns in range(4)
     ]
@@ -147,6 +168,8 @@ def test_uncertainty_is_the_spread_of_the_eight_results(denoiser: Denoiser) -> N
     expected = torch.stack(results).std(dim=0)
     uncertainty = denoiser.uncertainty(image)
     torch.testing.assert_close(uncertainty, expected, rtol=1e-3, atol=1e-6)
+    denoiser.engine.tile = 16
+    torch.testing.assert_close(denoiser.uncertainty(image), uncertainty, rtol=1e-3, atol=1e-6)
     assert np.asarray(denoiser.uncertainty(picture())).shape == (37, 50, 3)
 
 

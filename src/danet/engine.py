@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, cast
 
@@ -13,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from danet.errors import ConfigError, DanetError
-from danet.images import ImageForm, Picture, from_tensor, to_tensor
+from danet.images import ImageForm, Picture, to_tensor
 from danet.memory import bytes_per_pixel, free_memory, give_back, is_out_of_memory
 from danet.parts import Area, Canvas, part, size_of
-from danet.runtimes import Network, Runtime
+from danet.runtimes import Network, Predict, Runtime
 from danet.tiling import Tile, check_tile, choose_window, cut, run_tiled, window_of
+from danet.treatment import Treatment
 
 __all__ = ["Engine"]
 
@@ -26,6 +29,7 @@ Latent = Callable[[range, Area], Tensor]
 
 # Of the memory that is free.
 _SHARE = 0.5
+_PLAIN = Treatment()
 # Bytes a pixel of the parts that are read ahead, converted and written behind: eight copies of
 # three channels in float32.
 _IN_TRANSIT = 8 * 3 * 4
@@ -70,6 +74,7 @@ class Engine:
         image: Picture,
         latents: Sequence[Latent | None] = (None,),
         out: NDArray[Any] | None = None,
+        treatment: Treatment = _PLAIN,
     ) -> list[Picture]:
         """Compute a network for a picture, once for each of ``latents``.
 
@@ -78,6 +83,7 @@ class Engine:
             image: as `danet.images.to_tensor` takes it.
             latents: z for the parts of the picture; None for a denoiser.
             out: an array to write the (only) result to.
+            treatment: what is done to a picture with a denoiser.
 
         Returns:
             As many pictures of the kind of ``image``.
@@ -91,11 +97,13 @@ class Engine:
             if torch.is_grad_enabled():  # the gradient needs all of it at once
                 whole = self._tiles(network, size, _padded(network, size))
                 count = _pictures(image) * len(latents)
-                return self._compute(network, image, latents, out, whole, count, alone=True)
+                return self._compute(
+                    network, image, latents, out, treatment, whole, count, alone=True
+                )
             image = image.detach()  # gradients are on in the thread that reads the parts
         if isinstance(image, Tensor) and image.device.type == "mps":
             # That device takes no second thread beside the one that computes.
-            results = self.apply(network, image.cpu(), latents)
+            results = self.apply(network, image.cpu(), latents, treatment=treatment)
             return [cast(Tensor, result).to(image.device) for result in results]
         window, together = self._plan(network, image, len(latents))
         while True:
@@ -103,7 +111,7 @@ class Engine:
             count = _pictures(image) * len(tiles) * len(latents)
             together = min(together, -(-count // len(self.runtime.devices(network))))
             try:
-                return self._compute(network, image, latents, out, tiles, together)
+                return self._compute(network, image, latents, out, treatment, tiles, together)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -216,6 +224,7 @@ class Engine:
         image: Picture,
         latents: Sequence[Latent | None],
         out: NDArray[Any] | None,
+        treatment: Treatment,
         tiles: list[Tile],
         together: int,
         *,
@@ -226,9 +235,8 @@ class Engine:
         groups = [range(first, min(first + at_once, count)) for first in range(0, count, at_once)]
         results: list[Picture | None] = [out for _ in latents]
         if isinstance(image, Tensor) and len(groups) > 1:  # each group writes into its place
-            results = [
-                torch.empty(image.shape, dtype=image.dtype, device=image.device) for _ in latents
-            ]
+            like = cast(Tensor, treatment.picture(*to_tensor(image[:1, :, :1, :1])))
+            results = [like.new_empty((count, like.shape[1], *size)) for _ in latents]
         canvases = [[Canvas(size, _some(result, group)) for group in groups] for result in results]
         # Every latent and group of a tile, then the next tile.
         items = list(product(range(len(tiles)), range(len(latents)), range(len(groups))))
@@ -245,12 +253,14 @@ class Engine:
 
         def write(item: tuple[int, int, int], result: Tensor) -> None:
             tile, canvas = tiles[item[0]], canvases[item[1]][item[2]]
-            canvas.put(from_tensor(result, forms.pop(item)), tile.inner, tile.core)
+            canvas.put(treatment.picture(result, forms.pop(item)), tile.inner, tile.core)
 
+        running = self.runtime.running(network, math.prod(size), alone=alone)
+        predictors = [_treating(treatment, one) for one in running]
         run_tiled(
             items,
             read,
-            self.runtime.running(network, math.prod(size), alone=alone),
+            predictors,
             write,
             multiple=network.size_multiple,
             batch=max(1, together // at_once),
@@ -259,6 +269,14 @@ class Engine:
             parts[0].picture if result is None else result
             for result, parts in zip(results, canvases, strict=True)
         ]
+
+
+@contextmanager
+def _treating(
+    treatment: Treatment, predictor: AbstractContextManager[Predict]
+) -> Iterator[Predict]:
+    with predictor as predict:
+        yield partial(treatment.tensor, predict)
 
 
 def _padded(network: Network, size: tuple[int, int]) -> tuple[int, int]:

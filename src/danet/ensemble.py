@@ -31,9 +31,10 @@ def self_ensemble(image: Tensor, predict: Callable[[Tensor], Tensor]) -> Tensor:
         >>> torch.allclose(self_ensemble(picture, torch.sqrt), picture.sqrt())
         True
     """
-    total = torch.zeros_like(image)
-    for view in views(image, predict):
-        total += view
+    results = views(image, predict)
+    total = next(results)
+    for result in results:
+        total = total + result
     return total / 8
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from danet.errors import ImageError
 from danet.images import Picture, to_tensor
+from danet.treatment import Treatment
 
 __all__ = ["Area", "Canvas", "check_out", "check_picture", "part", "size_of"]
 
@@ -63,22 +64,26 @@ def check_picture(image: Picture) -> None:
         to_tensor(image if rows >= height else part(image, strip))
 
 
-def check_out(out: object, image: Picture) -> None:
-    """Refuse an array that the result for a picture cannot be written to.
+def check_out(out: object, image: Picture, treatment: Treatment) -> None:
+    """Refuse an array that the result of a treatment of a picture cannot be written to.
 
     Raises:
-        ImageError: it is no array, is read-only, has another shape or type than the picture, or
-            shares memory with it, whose pixels are still needed when the first results are written.
+        ImageError: it is no array, is read-only, has another shape or type than the result, or
+            shares memory with the picture, whose pixels are still needed when the first results
+            are written.
     """
     if not isinstance(image, np.ndarray) or not isinstance(out, np.ndarray):
         raise ImageError(
             f"out is for arrays: it is a {type(out).__name__}, and the picture is a "
             f"{type(image).__name__}"
         )
-    if (out.shape, out.dtype) != (image.shape, image.dtype):
+    height, width = size_of(image)
+    like = treatment.picture(*to_tensor(image[:1, :1]))
+    assert isinstance(like, np.ndarray)
+    shape = (height, width, *like.shape[2:])
+    if (out.shape, out.dtype) != (shape, like.dtype):
         raise ImageError(
-            f"out is {out.dtype} of shape {out.shape}, and must be {image.dtype} of shape "
-            f"{image.shape}, as the picture"
+            f"out is {out.dtype} of shape {out.shape}, and must be {like.dtype} of shape {shape}"
         )
     if not out.flags.writeable:
         raise ImageError("out is read-only")

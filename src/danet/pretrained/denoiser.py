@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from danet import ensemble
 from danet.batching import in_batches
 from danet.errors import ConfigError
-from danet.images import Picture, difference_from_tensor, from_tensor, to_tensor
+from danet.images import Picture
 from danet.networks import DenoiserNetwork
 from danet.parts import check_out
 from danet.pretrained.drawing import drawing, side_by_side
 from danet.pretrained.model import Pretrained
+from danet.treatment import Spread, Treatment
 
 __all__ = ["Denoiser"]
 
@@ -105,6 +103,7 @@ class Denoiser(Pretrained):
         strength: float = 1.0,
         residual: Literal[True],
         self_ensemble: bool = False,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]: ...
 
     def __call__(
@@ -130,10 +129,8 @@ class Denoiser(Pretrained):
             residual: give the noise that is taken instead of the picture without it.
             self_ensemble: take the mean over the eight flips and rotations of the picture, see
                 `danet.ensemble.self_ensemble`.  It takes eight times as long.
-            out: an array to write the result to, of the shape and type of ``image``, which is
-                then an array too.  Both may be memory-mapped, so that neither has to fit into
-                memory.  It goes with none of the three options above, which take the whole
-                picture as float32.
+            out: an array to write the result to, of its shape and type; ``image`` is then an
+                array too.  Both may be memory-mapped, so that neither has to fit into memory.
 
         Returns:
             ``out``, or a picture of the same kind, type, size and device, in [0, 1] where it is
@@ -145,8 +142,7 @@ class Denoiser(Pretrained):
         Raises:
             ImageError: the picture cannot be taken, or the result not be written to ``out``;
                 the message says why.
-            ConfigError: the strength is negative or not finite, or ``out`` is given along with
-                another option.
+            ConfigError: the strength is negative or not finite.
             DanetError: the memory does not suffice.
 
         Example:
@@ -157,18 +153,10 @@ class Denoiser(Pretrained):
             >>> denoiser(np.zeros((45, 70), np.uint8), residual=True).dtype
             dtype('float32')
         """
-        _check_strength(strength)
-        if strength == 1 and not residual and not self_ensemble:
-            if out is not None:
-                check_out(out, image)
-            return self._run(image, out=out)[0]
+        treatment = Treatment(strength, self_ensemble, residual)
         if out is not None:
-            raise ConfigError("out goes with none of strength, residual and self_ensemble")
-        pixels, form = to_tensor(image)
-        denoised = self._denoised(pixels, strength, self_ensemble)
-        if residual:
-            return difference_from_tensor(pixels - denoised, form)
-        return from_tensor(denoised, form)
+            check_out(out, image, treatment)
+        return self._run(image, out=out, treatment=treatment)[0]
 
     def map(
         self,
@@ -204,12 +192,13 @@ class Denoiser(Pretrained):
             >>> [tuple(result.shape) for result in denoiser.map(pictures)]
             [(3, 45, 70), (1, 20, 30), (3, 45, 70)]
         """
-        _check_strength(strength)
+        # The residual is neither clamped nor rounded, which is left to the form of each picture.
+        treatment = Treatment(strength, self_ensemble, residual=True)
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, and must be at least 1")
 
         def denoise(pixels: Tensor) -> Tensor:
-            return self._denoised(pixels, strength, self_ensemble)
+            return pixels - cast(Tensor, self._run(pixels, treatment=treatment)[0])
 
         results: Any = in_batches(pictures, denoise, batch_size)
         if progress:
@@ -242,15 +231,7 @@ class Denoiser(Pretrained):
             >>> Denoiser(UNetDenoiser(width=2)).uncertainty(np.zeros((45, 70))).shape
             (45, 70)
         """
-        pixels, form = to_tensor(image)
-        # Welford's sums: the eight results need not be held at once.
-        mean = torch.zeros_like(pixels)
-        squares = torch.zeros_like(pixels)
-        for count, view in enumerate(ensemble.views(pixels, self._predict), 1):
-            difference = view - mean
-            mean = mean + difference / count
-            squares = squares + difference * (view - mean)
-        return difference_from_tensor((squares / 7).sqrt(), form)
+        return cast("NDArray[np.float32] | Tensor", self._run(image, treatment=Spread())[0])
 
     def example(self) -> Image.Image:
         """A drawing with Gaussian noise, and denoised, side by side, as model cards show it."""
@@ -258,18 +239,3 @@ class Denoiser(Pretrained):
         noise = np.random.default_rng(0).normal(0, 0.05, clean.shape)
         noisy = Image.fromarray(np.rint((clean + noise).clip(0, 1) * 255).astype(np.uint8))
         return side_by_side(noisy, self(noisy))
-
-    def _denoised(self, pixels: Tensor, strength: float, self_ensemble: bool) -> Tensor:
-        if self_ensemble:
-            result = ensemble.self_ensemble(pixels, self._predict)
-        else:
-            result = self._predict(pixels)
-        return result if strength == 1 else torch.lerp(pixels, result, strength)
-
-    def _predict(self, pixels: Tensor) -> Tensor:
-        return cast(Tensor, self._run(pixels)[0])
-
-
-def _check_strength(strength: float) -> None:
-    if not (math.isfinite(strength) and strength >= 0):
-        raise ConfigError(f"strength is {strength}, and must be a finite number of at least 0")

@@ -22,6 +22,7 @@ from danet.export import Exported, export
 from danet.images import Picture
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.runtimes import Runtime
+from danet.treatment import Treatment
 from danet.weights import CardFacts, FetchOptions, Kind, find, load_network, save_network
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pretrained", "Settings"]
 
+_PLAIN = Treatment()
 _CARD = """\
 ---
 library_name: danet
@@ -244,10 +246,11 @@ class Pretrained:
         image: Picture,
         latents: Sequence[Latent | None] = (None,),
         out: NDArray[Any] | None = None,
+        treatment: Treatment = _PLAIN,
     ) -> list[Picture]:
         """Apply the network to a picture, once for each latent."""
         with _evaluating(self.network):
-            return self.engine.apply(self.network, image, latents, out)
+            return self.engine.apply(self.network, image, latents, out, treatment)
 
 
 @contextmanager
