@@ -1,16 +1,21 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and arrays in files that nobody sees."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
 
 from danet.errors import DanetError
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "scratch_array"]
 
 
 @contextmanager
@@ -49,3 +54,37 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # nothing was written, or it was moved
             temporary.unlink()
+
+
+def scratch_array(
+    folder: str | os.PathLike[str], shape: tuple[int, ...], dtype: DTypeLike
+) -> np.memmap[Any, np.dtype[Any]]:
+    """An array of zeros on disk, for what does not fit into memory.
+
+    Its file has no name, and is gone with the array, also when the process is killed.
+
+    Args:
+        folder: where there is room for it; made if need be.
+        shape: of the array.
+        dtype: of the array.
+
+    Raises:
+        DanetError: there is no room, or the folder cannot be written to.
+
+    Example:
+        >>> scratch_array(tempfile.mkdtemp(), (45, 70, 3), np.uint8).sum()
+        np.uint64(0)
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # Without the room, writing to the array would end the process.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, "w+", shape=shape)
+    except OSError as error:
+        raise DanetError(
+            f"{folder}: no room for {size / 2**20:,.0f} MiB that are written there for a while: "
+            f"{error.strerror or error}"
+        ) from error

@@ -13,7 +13,7 @@ from danet.errors import ImageError
 from danet.images import Picture, to_tensor
 from danet.treatment import Treatment
 
-__all__ = ["Area", "Canvas", "check_out", "check_picture", "part", "size_of"]
+__all__ = ["Area", "Canvas", "check_out", "check_picture", "part", "result_layout", "size_of"]
 
 Area: TypeAlias = tuple[slice, slice]
 
@@ -33,7 +33,13 @@ def size_of(image: Picture) -> tuple[int, int]:
     """
     if isinstance(image, Image.Image) and image.width and image.height:
         return image.height, image.width
-    if isinstance(image, np.ndarray) and image.size and image.ndim in (2, 3):
+    layouts = ((), (1,), (2,), (3,), (4,))
+    if (
+        isinstance(image, np.ndarray)
+        and image.ndim > 1
+        and image.size
+        and image.shape[2:] in layouts
+    ):
         return image.shape[0], image.shape[1]
     if isinstance(image, Tensor) and image.numel() and image.ndim in (3, 4):
         return image.shape[-2], image.shape[-1]
@@ -64,6 +70,24 @@ def check_picture(image: Picture) -> None:
         to_tensor(image if rows >= height else part(image, strip))
 
 
+def result_layout(
+    image: NDArray[Any], treatment: Treatment
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the array that a treatment of an array gives.
+
+    Raises:
+        ImageError: the array is no picture.
+
+    Example:
+        >>> result_layout(np.zeros((45, 70, 4), np.uint8), Treatment(residual=True))
+        ((45, 70, 3), dtype('float32'))
+    """
+    height, width = size_of(image)
+    like = treatment.picture(*to_tensor(image[:1, :1]))
+    assert isinstance(like, np.ndarray)
+    return (height, width, *like.shape[2:]), like.dtype
+
+
 def check_out(out: object, image: Picture, treatment: Treatment) -> None:
     """Refuse an array that the result of a treatment of a picture cannot be written to.
 
@@ -77,13 +101,10 @@ def check_out(out: object, image: Picture, treatment: Treatment) -> None:
             f"out is for arrays: it is a {type(out).__name__}, and the picture is a "
             f"{type(image).__name__}"
         )
-    height, width = size_of(image)
-    like = treatment.picture(*to_tensor(image[:1, :1]))
-    assert isinstance(like, np.ndarray)
-    shape = (height, width, *like.shape[2:])
-    if (out.shape, out.dtype) != (shape, like.dtype):
+    shape, dtype = result_layout(image, treatment)
+    if (out.shape, out.dtype) != (shape, dtype):
         raise ImageError(
-            f"out is {out.dtype} of shape {out.shape}, and must be {like.dtype} of shape {shape}"
+            f"out is {out.dtype} of shape {out.shape}, and must be {dtype} of shape {shape}"
         )
     if not out.flags.writeable:
         raise ImageError("out is read-only")

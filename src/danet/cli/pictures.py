@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,37 +144,46 @@ def _strength(text: str) -> float:
 
 
 def _denoise(options: argparse.Namespace) -> int:
+    import numpy as np
+
     from danet import images
+    from danet.files import scratch_array
+    from danet.parts import result_layout
     from danet.pretrained import Denoiser
+    from danet.treatment import Treatment
 
     jobs = _denoise_jobs(options.pictures, options.output, options.recursive)
     _check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
-    strength, self_ensemble = options.strength, options.self_ensemble
+    names = ("strength", "self_ensemble", "residual")
+    settings: dict[str, Any] = {name: getattr(options, name) for name in names}
 
     def work(picture: Path, outputs: list[Path]) -> None:
+        (output,) = outputs
+
         def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
-            if not options.residual:
-                return denoiser(pixels, strength=strength, self_ensemble=self_ensemble)
-            noise = denoiser(pixels, strength=strength, self_ensemble=self_ensemble, residual=True)
-            is_array = outputs[0].suffix.lower() == ".npy"
-            return noise if is_array else _around_grey(noise, pixels.dtype)
+            is_mapped = isinstance(pixels, np.memmap)
+            make = partial(scratch_array, output.parent) if is_mapped else np.empty
+            layout = result_layout(pixels, Treatment(**settings))
+            result = denoiser(pixels, out=make(*layout), **settings)
+            if not options.residual or pixels.dtype.kind == "f" or output.suffix.lower() == ".npy":
+                return result
+            return _around_grey(result, make(layout[0], pixels.dtype))
 
         _refuse_folder(picture)
-        images.process_file(picture, outputs[0], denoise, quality=options.quality)
+        images.process_file(picture, output, denoise, quality=options.quality)
 
     with _picture_limits(options.max_pixels):
         return _do(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)
 
 
-def _around_grey(noise: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Noise as a picture of a type: with its sign if of floats, else 0 is in the middle."""
+def _around_grey(noise: NDArray[np.float32], out: NDArray[Any]) -> NDArray[Any]:
+    """Write noise to an array of integers, with 0 in the middle."""
     import numpy as np
 
-    if dtype.kind == "f":
-        return noise
-    values: NDArray[Any] = np.rint((noise + 0.5).clip(0, 1) * np.iinfo(dtype).max)
-    return values.astype(dtype)
+    for row, values in zip(noise, out, strict=True):
+        values[:] = np.rint((row + 0.5).clip(0, 1) * np.iinfo(out.dtype).max)
+    return out
 
 
 def _generate(options: argparse.Namespace) -> int:

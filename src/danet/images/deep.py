@@ -1,6 +1,7 @@
-"""PNG and TIFF files of more than 8 bits in several channels, for which Pillow has no mode.
+"""Picture files that Pillow has no mode for, or can only take as a whole.
 
-imagecodecs and tifffile, of ``danet[formats]``, read and write them.
+PNG and TIFF files of more than 8 bits in several channels, and large TIFF files: imagecodecs and
+tifffile, of ``danet[formats]``, read and write them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from PIL.PngImagePlugin import getchunks
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from danet.errors import ImageError
+from danet.files import scratch_array
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,10 +33,13 @@ __all__ = [
     "encode_png",
     "is_deep_png",
     "is_deep_tiff",
+    "is_large",
+    "is_large_tiff",
     "is_tiff",
     "needed",
     "open_tiff",
     "page_info",
+    "page_tile",
     "read_page",
     "read_png",
 ]
@@ -45,6 +51,7 @@ _DEEP_PNG = ("LA;16B", "RGB;16B", "RGBA;16B")
 _MINIMUM_IS_BLACK, _RGB = 1, 2
 _PNG_HEAD = 33  # bytes of the signature and the header chunk
 _SEPARATE_PLANES = 2
+_SEPARATE_ALPHA = 2
 _NO_UNIT = 1
 _TEXT_TAGS = (
     ExifTags.Base.ImageDescription,
@@ -59,6 +66,11 @@ _TEXT_TAGS = (
 # tifffile writes no tags of these numbers: they are written with the next lower one at first.
 _FOLDER_TAGS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes, with room for tags
+# Pixels of more bytes are read, held and written in parts where that can be done.
+_LARGE = 2**24
+_BUFFER = 2**24  # bytes that are decoded or encoded ahead
+_INTEGER, _FLOAT = 1, 3
+_HELD_SAMPLES = {(_INTEGER, 8), (_INTEGER, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
 
 
 def _library(name: str) -> ModuleType:
@@ -104,6 +116,29 @@ def is_deep_tiff(image: Image.Image) -> bool:
     if deep and tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
         raise ImageError("more than 8 bits from white to black are not supported")
     return deep and tags.get(ExifTags.Base.SamplesPerPixel, 1) > 1
+
+
+def is_large(size: int) -> bool:
+    """Whether so many bytes of pixels are to be written to a TIFF file in parts."""
+    return size > _LARGE and all(find_spec(name) for name in ("imagecodecs", "tifffile"))
+
+
+def is_large_tiff(image: Image.Image) -> bool:
+    """Whether an image that is open and not yet loaded is large, and can be read in parts."""
+    if image.format != "TIFF":
+        return False
+    tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    bits = set(tags.get(ExifTags.Base.BitsPerSample, (1,)))
+    kinds = set(tags.get(ExifTags.Base.SampleFormat, (_INTEGER,)))
+    samples = tags.get(ExifTags.Base.SamplesPerPixel, 1)
+    return (
+        is_large(image.width * image.height * samples * max(bits) // 8)
+        and len(bits) == len(kinds) == 1
+        and (kinds.pop(), bits.pop()) in _HELD_SAMPLES
+        and tags.get(ExifTags.Base.PhotometricInterpretation) in (_MINIMUM_IS_BLACK, _RGB)
+        and tags.get(ExifTags.Base.ExtraSamples, (_SEPARATE_ALPHA,)) == (_SEPARATE_ALPHA,)
+        and image.info.get("compression", "").removeprefix("tiff_") in LOSSLESS
+    )
 
 
 def is_tiff(path: Path) -> bool:
@@ -158,14 +193,24 @@ def page_info(page: Any) -> dict[str, Any]:
     return info
 
 
-def read_page(page: Any) -> NDArray[Any]:
+def page_tile(page: Any) -> tuple[int, int] | None:
+    """Height and width of the tiles of a page, if it has any that can be written again."""
+    if not page.is_tiled or page.tilelength % 16 or page.tilewidth % 16:
+        return None
+    return page.tilelength, page.tilewidth
+
+
+def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
     """The pixels of a page, H x W or H x W x C.
 
     Args:
         page: a ``TiffPage`` of tifffile.
+        scratch: a folder to write large pictures to when they are decoded; they are
+            memory-mapped then.
 
     Raises:
         ImageError: they are neither grey nor RGB, or have more channels than these.
+        DanetError: there is no room for them.
     """
     if page.photometric not in (_MINIMUM_IS_BLACK, _RGB):
         colours = getattr(page.photometric, "name", page.photometric)
@@ -175,7 +220,12 @@ def read_page(page: Any) -> NDArray[Any]:
             f"{page.samplesperpixel} channels and a depth of {page.imagedepth} are not supported; "
             "take 1 to 4 channels"
         )
-    pixels: NDArray[Any] = page.asarray()
+    out: Any = None
+    if scratch is not None and page.nbytes > _LARGE:
+        order = np.dtype(page.parent.byteorder + page.dtype.char)
+        is_plain = page.is_memmappable and order.isnative
+        out = "memmap" if is_plain else scratch_array(scratch, page.shape, page.dtype)
+    pixels: NDArray[Any] = page.asarray(out=out, buffersize=_BUFFER)
     return np.moveaxis(pixels, 0, -1) if page.planarconfig == _SEPARATE_PLANES else pixels
 
 
@@ -208,7 +258,8 @@ class TiffWriter:
 
         Args:
             pixels: H x W, or H x W x 2, 3 or 4.
-            options: as for Pillow's ``save``: exif, icc_profile, dpi, compression.
+            options: as for Pillow's ``save``: exif, icc_profile, dpi, compression; and tile, height
+                and width of tiles.
         """
         exif = options.get("exif") or Image.Exif()
         folders = {int(tag): _plain(exif.get_ifd(tag)) for tag in _FOLDER_TAGS if tag in exif}
@@ -224,6 +275,7 @@ class TiffWriter:
             photometric="rgb" if channels > 2 else "minisblack",
             planarconfig=None if channels == 1 else "contig",
             extrasamples=["unassalpha"] if channels in (2, 4) else None,
+            tile=options.get("tile"),
             compression=None if compression == "raw" else compression,
             predictor=compression in ("lzw", "deflate", "adobe_deflate"),
             iccprofile=options.get("icc_profile"),
@@ -232,6 +284,7 @@ class TiffWriter:
             metadata=None,
             software=False,
             extratags=tags,
+            buffersize=_BUFFER,
         )
         self._folders.append(folders)
 

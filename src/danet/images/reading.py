@@ -27,6 +27,7 @@ READABLE = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", 
 # No others are tried: some of Pillow's readers start programs, or take anything for theirs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _KEPT = ("compression", "default_image", "duration", "icc_profile", "loop", "progressive", "xmp")
+_LIMIT_ADVICE = "If they are meant, raise PIL.Image.MAX_IMAGE_PIXELS, or give --max-pixels"
 _EXIF_HEADER = b"Exif\0\0"
 # Tags by which a TIFF file describes its own layout, and which no other file shares with it.
 _LAYOUT_TAGS = (
@@ -79,14 +80,19 @@ class PictureFile:
 
 
 @contextmanager
-def open_picture(path: str | os.PathLike[str]) -> Iterator[PictureFile]:
+def open_picture(
+    path: str | os.PathLike[str], scratch: str | os.PathLike[str] | None = None
+) -> Iterator[PictureFile]:
     """Open a picture file to read its frames one by one, as deep as they are.
 
     Pixels lie as in the file, whatever its EXIF orientation says.  Palettes, 1-bit and
     other modes without plain channels are converted as `danet.images.to_tensor` does.
 
     Args:
-        path: a file that Pillow reads, of a common format; or a ``.npy`` file.
+        path: a file that Pillow reads, of a common format; or a ``.npy`` file, which is
+            memory-mapped.
+        scratch: a folder to write the pixels of large TIFF files to when they are decoded, part by
+            part: they are memory-mapped then, and the file is gone when they are.
 
     Yields:
         The file; its frames can be read until the block ends.
@@ -109,7 +115,7 @@ def open_picture(path: str | os.PathLike[str]) -> Iterator[PictureFile]:
         with _reading(path):
             if path.exists() and not path.is_file():
                 raise ImageError(f"{path}: not a file")
-            file = _open(path, stack)
+            file = _open(path, stack, None if scratch is None else Path(scratch))
             if file.count < 1:
                 raise ImageError(f"{path}: holds no picture")
         yield file
@@ -137,8 +143,7 @@ def check_size(width: int, height: int) -> None:
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > 2 * limit:
         raise ImageError(
-            f"{width} x {height} pixels are more than the limit of {2 * limit}; "
-            "if they are meant, raise PIL.Image.MAX_IMAGE_PIXELS, or give --max-pixels"
+            f"{width} x {height} pixels exceed the limit of {2 * limit}. {_LIMIT_ADVICE}"
         )
 
 
@@ -152,6 +157,8 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
         raise error if named else ImageError(f"{path}: {error}") from error
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: {one_line(error)} {_LIMIT_ADVICE}") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not a picture of a known format") from error
     # The decoders raise nearly anything on a damaged file.
@@ -164,7 +171,7 @@ def _formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _open(path: Path, stack: ExitStack) -> PictureFile:
+def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
     if path.suffix.lower() == ".npy":
         # Mapped, so that a header cannot ask for more than the file holds.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -175,26 +182,27 @@ def _open(path: Path, stack: ExitStack) -> PictureFile:
         if not deep.is_tiff(path):
             raise
         pages = stack.enter_context(deep.open_tiff(path))  # of a depth that Pillow has no mode for
-        return PictureFile("TIFF", len(pages), _pages(path, pages))
+        return PictureFile("TIFF", len(pages), _pages(path, pages, scratch))
     count = getattr(image, "n_frames", 1)
-    return PictureFile(image.format or "", count, _frames(path, image, count))
+    return PictureFile(image.format or "", count, _frames(path, image, count, scratch))
 
 
-def _frames(path: Path, image: Image.Image, count: int) -> Iterator[Frame]:
+def _frames(path: Path, image: Image.Image, count: int, scratch: Path | None) -> Iterator[Frame]:
     for number in range(count):
         with _reading(path):
             image.seek(number)
             check_size(*image.size)
-            frame = _frame(path, image)
+            frame = _frame(path, image, scratch)
         yield frame
 
 
-def _frame(path: Path, image: Image.Image) -> Frame:
-    if deep.is_deep_tiff(image):
+def _frame(path: Path, image: Image.Image, scratch: Path | None) -> Frame:
+    if deep.is_deep_tiff(image) or (scratch is not None and deep.is_large_tiff(image)):
         with deep.open_tiff(path) as pages:
             page = pages[image.tell()]
             check_size(page.imagewidth, page.imagelength)
-            return Frame(deep.read_page(page), _info(image))
+            info = _info(image) | {"tile": deep.page_tile(page)}
+            return Frame(deep.read_page(page, scratch), info)
     is_deep = deep.is_deep_png(image)
     image.load()
     if is_deep:
@@ -206,15 +214,13 @@ def _frame(path: Path, image: Image.Image) -> Frame:
     return Frame(np.asarray(plain), info)
 
 
-def _pages(path: Path, pages: Any) -> Iterator[Frame]:
+def _pages(path: Path, pages: Any, scratch: Path | None) -> Iterator[Frame]:
     for number in range(len(pages)):
         with _reading(path):
             page = pages[number]
             check_size(page.imagewidth, page.imagelength)
-            info = deep.page_info(page)
-            if number == 0:
-                info |= _first_exif(path)
-            frame = Frame(deep.read_page(page), info)
+            info = deep.page_info(page) | _page_exif(path, page) | {"tile": deep.page_tile(page)}
+            frame = Frame(deep.read_page(page, scratch), info)
         yield frame
 
 
@@ -237,11 +243,12 @@ def _info(image: Image.Image) -> dict[str, Any]:
     return info
 
 
-def _first_exif(path: Path) -> dict[str, bytes]:
-    """The EXIF of the first page of a TIFF file that Pillow cannot open."""
+def _page_exif(path: Path, page: Any) -> dict[str, bytes]:
+    """The EXIF of a page of a TIFF file that Pillow cannot open."""
     exif = Image.Exif()
+    exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
     with path.open("rb") as file:
-        exif.load_from_fp(file)
+        exif.load_from_fp(file, page.offset)
         return _tiff_exif(exif)
 
 
@@ -249,6 +256,7 @@ def _tiff_exif(exif: Image.Exif) -> dict[str, bytes]:
     for tag in _LAYOUT_TAGS:
         exif.pop(tag, None)
     try:
+        exif.bigtiff = False  # that is of the file it comes from
         return {"exif": exif.tobytes()} if len(exif) else {}
     except Exception:  # tags of odd types; the picture matters more
         return {}

@@ -54,7 +54,9 @@ def process_file(
         target: the file to write, in the format that its suffix names; ``.npy`` is the array
             alone.  It may be the source.
         process: takes and gives the pixels of one frame, H x W or H x W x C of uint8, uint16
-            or float; grey may not become colour in one frame of several.
+            or float; grey may not become colour in one frame of several.  The pixels of ``.npy``
+            files and of large TIFF files are memory-mapped (``numpy.memmap``); `scratch_array` of
+            `danet.files` makes room for such results.
         quality: 1 to 100 for JPEG, WebP and AVIF, as Pillow has it; by default that of the
             source if both are JPEG, else 95.
 
@@ -73,7 +75,7 @@ def process_file(
     """
     target = Path(target)
     file_format = "NPY" if target.suffix.lower() == ".npy" else format_of(target)
-    with open_picture(source) as file:
+    with open_picture(source, target.parent) as file:
         count = file.count
         if file.format == "MPO" and file_format == "JPEG":
             file_format = "MPO"
@@ -131,7 +133,9 @@ def _write(file: PictureFile, path: Path, file_format: str, quality: int | None)
     if file_format == "NPY":
         with atomic_write(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, first.pixels)
-    elif deep.needed(first.pixels):
+    elif deep.needed(first.pixels) or (
+        file_format == "TIFF" and deep.is_large(first.pixels.nbytes)
+    ):
         _write_deep(first, file, path, file_format)
     elif file.count == 1:
         image, options = _image(first), _options(first.info, file_format, quality)
@@ -159,7 +163,9 @@ def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str) -
         for frame in _then(first, file.frames):
             with _encoding(path, file_format, str(dtype)):
                 options = _options(frame.info, file_format, None)
-                writer.write(frame.pixels, options | {"compression": _compression(frame.info)})
+                options["compression"] = _compression(frame.info)
+                options["tile"] = frame.info.get("tile")
+                writer.write(frame.pixels, options)
 
 
 def _write_pages(first: Frame, file: PictureFile, path: Path) -> None:
