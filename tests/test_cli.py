@@ -366,6 +366,28 @@ def test_generate_is_the_same_for_a_picture_alone_or_among_others(run: Run, weig
         np.testing.assert_array_equal(pixels(f"both/{name}"), np.asarray(version))
 
 
+@pytest.mark.parametrize("source", ["clean.png", "clean.tif", "clean.npy"])
+def test_generate_keeps_the_depth_and_what_the_file_says(
+    run: Run, weights: Path, source: str
+) -> None:
+    pytest.importorskip("imagecodecs")
+    wide = np.random.default_rng(0).integers(0, 65536, (37, 50, 4)).astype(np.uint16)
+    exif = Image.Exif()
+    exif[274] = 6
+    info = {} if source == "clean.npy" else {"exif": exif.tobytes(), "dpi": (300, 200)}
+    images.write_frame(images.Frame(wide, info), source)
+    assert run("generate", source, "-n", "2", "--seed", "1", "-o", "out") == 0
+    generator = danet.NoiseGenerator.from_pretrained(weights, device="cpu")
+    for number, expected in enumerate(generator.sample(wide, n=2, seed=1)):
+        with images.open_picture(f"out/clean_0{number}.png") as file:
+            (result,) = file.frames
+        np.testing.assert_array_equal(result.pixels, expected, strict=True)
+        if info:
+            assert result.info["dpi"] == pytest.approx((300, 200), rel=1e-3)
+            with Image.open(f"out/clean_0{number}.png") as written:
+                assert written.getexif()[274] == 6
+
+
 def test_generate_without_a_seed_makes_new_noise(run: Run) -> None:
     picture("clean.png")
     assert run("generate", "clean.png", "-o", "one") == 0

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from danet import data
+from danet import data, images
 from danet.container import PackedPairs, PairWriter
 from danet.data import Pixels
 from danet.errors import DataError, ImageError
@@ -141,6 +141,26 @@ def test_grey_pictures_of_16_bits_keep_them(tmp_path: Path, suffix: str) -> None
     found = data.read_picture(tmp_path / f"grey{suffix}")
     assert found.dtype == np.uint16
     np.testing.assert_array_equal(found, grey[..., None].repeat(3, axis=-1))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_colours_of_16_bits_keep_them(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("imagecodecs")
+    wide = np.random.default_rng(0).integers(0, 65536, (5, 7, 4)).astype(np.uint16)
+    np.save(tmp_path / "1.npy", wide)
+    images.process_file(tmp_path / "1.npy", tmp_path / f"1{suffix}", lambda pixels: pixels)
+    found = data.read_picture(tmp_path / f"1{suffix}")
+    np.testing.assert_array_equal(found, wide[..., :3], strict=True)
+
+
+def test_floats_are_taken_from_0_to_1(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 0.5, 1]], np.float32)).save(tmp_path / "1.tif")
+    found = data.read_picture(tmp_path / "1.tif")
+    assert found.dtype == np.uint16
+    assert found[0, :, 2].tolist() == [0, 32768, 65535]
+    Image.fromarray(np.array([[0, 2]], np.float32)).save(tmp_path / "1.tif")
+    with pytest.raises(ImageError, match=r"1\.tif: the picture holds 2"):
+        data.read_picture(tmp_path / "1.tif")
 
 
 def test_arrays_are_pictures_too(tmp_path: Path) -> None:

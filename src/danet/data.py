@@ -145,26 +145,33 @@ def _files(folder: Path, suffixes: Container[str]) -> list[Path]:
 
 
 def read_picture(path: Path) -> Pixels:
-    """A picture file as H x W x 3, uint8, or uint16 where it is grey with more than 8 bits.
+    """A picture file as H x W x 3, uint8, or uint16 where it has more than 8 bits.
+
+    Grey becomes three equal channels, and transparency is dropped.
 
     Args:
-        path: a file of any format and mode that `danet.images.read_image` takes; of colours
-            of 16 bits, Pillow keeps 8.  Or an array of NumPy, ``.npy``, H x W x 3, uint8 or
-            uint16.
+        path: a file that `danet.images.read_pixels` takes, of floats in [0, 1] if of floats.  Or
+            an array of NumPy, ``.npy``, H x W x 3, uint8 or uint16.
 
     Raises:
         DataError: a ``.npy`` file holds something else.
-        ImageError: there is no such file, it is no picture, or it is damaged.
+        ImageError: there is no such file, it is no picture, or it is damaged; or it needs the
+            packages of ``danet[formats]``.
     """
     if path.suffix.lower() == ".npy":
         return _read_array(path)
-    image = images.read_image(path)
-    if image.mode == "F" or image.mode.startswith("I"):
-        tensor, _ = images.to_tensor(image)
-        values = np.asarray(tensor[0].permute(1, 2, 0))
-        wide: Pixels = np.rint(values * 65535).astype(np.uint16)
-        return wide
-    return np.asarray(image.convert("RGB"))
+    pixels = images.read_pixels(path)
+    if pixels.dtype in (np.uint8, np.uint16):
+        colours = pixels.reshape(*pixels.shape[:2], -1)
+        colours = colours[..., : 3 if colours.shape[2] > 2 else 1]
+        copied: Pixels = np.broadcast_to(colours, (*pixels.shape[:2], 3)).copy()
+        return copied
+    try:
+        tensor, _ = images.to_tensor(pixels)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    wide: Pixels = np.rint(np.asarray(tensor[0].permute(1, 2, 0)) * 65535).astype(np.uint16)
+    return wide
 
 
 def _read_array(path: Path) -> Pixels:

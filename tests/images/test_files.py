@@ -14,7 +14,14 @@ from PIL.JpegImagePlugin import get_sampling
 from PIL.PngImagePlugin import PngInfo
 
 from danet.errors import DanetError, ImageError
-from danet.images import format_of, open_picture, process_file, read_image, write_image
+from danet.images import (
+    format_of,
+    open_picture,
+    process_file,
+    read_image,
+    read_pixels,
+    write_image,
+)
 
 Pixels = NDArray[Any]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -206,6 +213,14 @@ def test_a_format_without_exif_gets_the_picture_upright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frames_of(tmp_path / "b.bmp")[0], np.rot90(pixels, -1))
     process_file(tmp_path / "a.png", tmp_path / "b.png", unchanged)
     np.testing.assert_array_equal(frames_of(tmp_path / "b.png")[0], pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_are_turned_as_pillow_does(tmp_path: Path, orientation: int) -> None:
+    pixels = random_pixels((5, 7, 3))
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif_of(Orientation=orientation))
+    upright = np.asarray(read_image(tmp_path / "a.png"))
+    np.testing.assert_array_equal(read_pixels(tmp_path / "a.png"), upright)
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])

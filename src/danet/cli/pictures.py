@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,9 +197,11 @@ def _generate(options: argparse.Namespace) -> int:
 
     def work(picture: Path, outputs: list[Path]) -> None:
         _refuse_folder(picture)
-        versions = generator.stream(images.read_image(picture), len(outputs), options.seed)
+        with images.open_picture(picture) as file:
+            clean = next(file.frames)
+        versions = generator.stream(clean.pixels, len(outputs), options.seed)
         for version, output in zip(versions, outputs, strict=True):
-            images.write_image(version, output)
+            images.write_frame(replace(clean, pixels=version), output)
 
     with _picture_limits(options.max_pixels):
         return _do(jobs, work)

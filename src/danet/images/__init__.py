@@ -8,8 +8,15 @@ from danet.images.conversion import (
     stack,
     to_tensor,
 )
-from danet.images.reading import READABLE, Frame, PictureFile, open_picture, read_image
-from danet.images.writing import format_of, process_file, write_image
+from danet.images.reading import (
+    READABLE,
+    Frame,
+    PictureFile,
+    open_picture,
+    read_image,
+    read_pixels,
+)
+from danet.images.writing import format_of, process_file, write_frame, write_image
 
 __all__ = [
     "READABLE",
@@ -23,7 +30,9 @@ __all__ = [
     "open_picture",
     "process_file",
     "read_image",
+    "read_pixels",
     "stack",
     "to_tensor",
+    "write_frame",
     "write_image",
 ]

@@ -19,7 +19,17 @@ from danet.errors import DanetError, ImageError, one_line
 from danet.images import deep
 from danet.images.conversion import plain_mode
 
-__all__ = ["READABLE", "Frame", "PictureFile", "check_size", "open_picture", "read_image"]
+__all__ = [
+    "READABLE",
+    "Frame",
+    "PictureFile",
+    "check_size",
+    "open_picture",
+    "parsed_exif",
+    "read_image",
+    "read_pixels",
+    "upright",
+]
 
 # Suffixes, in lower case, of what is taken for a picture in a folder.
 READABLE = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -28,6 +38,8 @@ READABLE = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _KEPT = ("compression", "default_image", "duration", "icc_profile", "loop", "progressive", "xmp")
 _LIMIT_ADVICE = "If they are meant, raise PIL.Image.MAX_IMAGE_PIXELS, or give --max-pixels"
+# Orientations whose rows, and whose columns, are in the other order; from 5 on, once exchanged.
+_FLIPPED = (3, 4, 7, 8), (2, 3, 6, 7)
 _EXIF_HEADER = b"Exif\0\0"
 # Tags by which a TIFF file describes its own layout, and which no other file shares with it.
 _LAYOUT_TAGS = (
@@ -124,7 +136,7 @@ def open_picture(
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
     """Read the first frame of a picture file, turned upright as its EXIF orientation says.
 
-    Colours of 16 bits become 8 bits; `open_picture` keeps them.
+    Colours of 16 bits become 8 bits; `read_pixels` keeps them.
 
     Raises:
         ImageError: there is no such file, it is no picture, or it is damaged.
@@ -132,6 +144,41 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     with _reading(path), Image.open(path, formats=_formats()) as image:
         image.load()
         return ImageOps.exif_transpose(image)
+
+
+def read_pixels(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Read the first frame of a picture file, turned upright as its EXIF orientation says.
+
+    Returns:
+        The pixels of a `Frame`, as deep as those of the file.
+
+    Raises:
+        ImageError: as `open_picture`.
+    """
+    with open_picture(path) as file:
+        return upright(next(file.frames))
+
+
+def upright(frame: Frame) -> NDArray[Any]:
+    """A view of the pixels of a frame, turned as its EXIF orientation says."""
+    exif = parsed_exif(frame.info.get("exif"))
+    orientation = exif.get(ExifTags.Base.Orientation, 1) if exif else 1
+    if orientation not in range(2, 9):
+        return frame.pixels
+    pixels = frame.pixels.swapaxes(0, 1) if orientation > 4 else frame.pixels
+    rows, columns = (-1 if orientation in flipped else 1 for flipped in _FLIPPED)
+    return pixels[::rows, ::columns]
+
+
+def parsed_exif(exif: bytes | None) -> Image.Exif | None:
+    """EXIF that can be written again, or None."""
+    parsed = Image.Exif()
+    try:
+        parsed.load(exif or b"")
+        parsed.tobytes()
+    except Exception:  # damaged; the picture matters more
+        return None
+    return parsed
 
 
 def check_size(width: int, height: int) -> None:

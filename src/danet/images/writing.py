@@ -11,16 +11,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo, iTXt
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from danet.errors import DanetError, ImageError, one_line
 from danet.files import atomic_write
 from danet.images import deep
-from danet.images.reading import Frame, PictureFile, check_size, open_picture
+from danet.images.reading import (
+    Frame,
+    PictureFile,
+    check_size,
+    open_picture,
+    parsed_exif,
+    upright,
+)
 
-__all__ = ["format_of", "process_file", "write_image"]
+__all__ = ["format_of", "process_file", "write_frame", "write_image"]
 
 _QUALITY: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -74,7 +81,7 @@ def process_file(
         True
     """
     target = Path(target)
-    file_format = "NPY" if target.suffix.lower() == ".npy" else format_of(target)
+    file_format = _target_format(target)
     with open_picture(source, target.parent) as file:
         count = file.count
         if file.format == "MPO" and file_format == "JPEG":
@@ -110,6 +117,17 @@ def format_of(path: str | os.PathLike[str]) -> str:
     return file_format
 
 
+def write_frame(frame: Frame, path: str | os.PathLike[str]) -> None:
+    """Write a frame to a file of its own, as `process_file` does.
+
+    Raises:
+        ImageError: the suffix names no format, or the format cannot hold the picture.
+        DanetError: the file cannot be written.
+    """
+    path = Path(path)
+    _write(PictureFile("", 1, iter([frame])), path, _target_format(path), None)
+
+
 def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a picture file, whole or not at all, in the format that its suffix names.
 
@@ -126,6 +144,10 @@ def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
     options.update(_QUALITY.get(file_format, {}))
     with atomic_write(path) as temporary, _encoding(path, file_format, image.mode):
         image.save(temporary, format=file_format, **options)
+
+
+def _target_format(path: Path) -> str:
+    return "NPY" if path.suffix.lower() == ".npy" else format_of(path)
 
 
 def _write(file: PictureFile, path: Path, file_format: str, quality: int | None) -> None:
@@ -215,20 +237,8 @@ def _fitted(frame: Frame, file_format: str) -> Frame:
     pixels = frame.pixels
     if file_format != "NPY" and pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
-    if file_format not in _WITH_EXIF and "exif" in frame.info:
-        pixels = _turned(pixels, _parsed(frame.info["exif"]) or Image.Exif())
-    return replace(frame, pixels=pixels)
-
-
-def _turned(pixels: NDArray[Any], exif: Image.Exif) -> NDArray[Any]:
-    """Pixels upright, as their EXIF says."""
-    height, width = pixels.shape[:2]
-    places = Image.fromarray(np.arange(height * width, dtype=np.int32).reshape(height, width))
-    places.getexif()[ExifTags.Base.Orientation] = exif.get(ExifTags.Base.Orientation, 1)
-    turned: NDArray[Any] = pixels.reshape(height * width, *pixels.shape[2:])[
-        np.asarray(ImageOps.exif_transpose(places))
-    ]
-    return turned
+    frame = replace(frame, pixels=pixels)
+    return frame if file_format in _WITH_EXIF else replace(frame, pixels=upright(frame))
 
 
 def _image(frame: Frame) -> Image.Image:
@@ -239,7 +249,7 @@ def _options(info: Mapping[str, Any], file_format: str, quality: int | None) -> 
     """What Pillow's ``save`` is told beside the pixels."""
     options = {key: info[key] for key in _KEPT_INFO if key in info}
     if file_format == "TIFF":
-        exif = _parsed(info.get("exif")) or Image.Exif()
+        exif = parsed_exif(info.get("exif")) or Image.Exif()
         options["exif"] = exif
         # With any compression, Pillow fails on the folders of EXIF.
         has_folders = ExifTags.IFD.Exif in exif or ExifTags.IFD.GPSInfo in exif
@@ -263,17 +273,6 @@ def _compression(info: Mapping[str, Any]) -> str:
     compression: str = info.get("compression", "")
     kept = compression.removeprefix("tiff_") in deep.LOSSLESS
     return compression if kept else "tiff_adobe_deflate"
-
-
-def _parsed(exif: bytes | None) -> Image.Exif | None:
-    """EXIF that can be written again, or None."""
-    parsed = Image.Exif()
-    try:
-        parsed.load(exif or b"")
-        parsed.tobytes()
-    except Exception:  # damaged; the picture matters more
-        return None
-    return parsed
 
 
 def _png_text(texts: Mapping[str, str]) -> PngInfo:
