@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffTags
 from PIL.PngImagePlugin import getchunks
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -30,38 +31,37 @@ if TYPE_CHECKING:
 __all__ = [
     "LOSSLESS",
     "TiffWriter",
+    "all_page_info",
     "encode_png",
     "is_deep_png",
     "is_deep_tiff",
-    "is_large",
+    "is_installed",
     "is_large_tiff",
     "is_tiff",
     "needed",
     "open_tiff",
     "page_info",
-    "page_tile",
     "read_page",
     "read_png",
 ]
+
+# Number, type, count, value, and whether it is of one page alone.
+_ExtraTag: TypeAlias = tuple[int, int, int, Any, bool]
 
 # What a TIFF file can be written with again, as tifffile calls it; Pillow puts "tiff_" before some.
 LOSSLESS = frozenset({"raw", "packbits", "lzw", "deflate", "adobe_deflate", "lzma", "zstd"})
 
 _DEEP_PNG = ("LA;16B", "RGB;16B", "RGBA;16B")
-_MINIMUM_IS_BLACK, _RGB = 1, 2
+_MINIMUM_IS_WHITE, _MINIMUM_IS_BLACK, _RGB = 0, 1, 2
 _PNG_HEAD = 33  # bytes of the signature and the header chunk
 _SEPARATE_PLANES = 2
 _SEPARATE_ALPHA = 2
 _NO_UNIT = 1
-_TEXT_TAGS = (
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.HostComputer,
-    ExifTags.Base.Copyright,
+# What tifffile writes by itself.
+_RESOLUTION_TAGS = (
+    ExifTags.Base.XResolution,
+    ExifTags.Base.YResolution,
+    ExifTags.Base.ResolutionUnit,
 )
 # tifffile writes no tags of these numbers: they are written with the next lower one at first.
 _FOLDER_TAGS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
@@ -103,24 +103,26 @@ def is_deep_png(image: Image.Image) -> bool:
 
 
 def is_deep_tiff(image: Image.Image) -> bool:
-    """Whether Pillow would take bits away from an image that is open and not yet loaded.
+    """Whether Pillow would misread an image of more than 8 bits, open and not yet loaded.
 
     Raises:
-        ImageError: its values run from white to black, which is not supported.
+        ImageError: its values have another number of bits than those of an array.
     """
     if image.format != "TIFF":
         return False
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
-    bits = tags.get(ExifTags.Base.BitsPerSample, (1,))
-    deep = max(bits, default=1) > 8
-    if deep and tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
-        raise ImageError("more than 8 bits from white to black are not supported")
-    return deep and tags.get(ExifTags.Base.SamplesPerPixel, 1) > 1
+    bits = max(tags.get(ExifTags.Base.BitsPerSample, (1,)), default=1)
+    if bits > 8 and bits not in (16, 32, 64):
+        raise ImageError(f"values of {bits} bits are not supported; take 8 or 16")
+    return bits > 8 and (
+        tags.get(ExifTags.Base.PhotometricInterpretation) == _MINIMUM_IS_WHITE
+        or tags.get(ExifTags.Base.SamplesPerPixel, 1) > 1
+    )
 
 
-def is_large(size: int) -> bool:
-    """Whether so many bytes of pixels are to be written to a TIFF file in parts."""
-    return size > _LARGE and all(find_spec(name) for name in ("imagecodecs", "tifffile"))
+def is_installed() -> bool:
+    """Whether imagecodecs and tifffile are."""
+    return all(find_spec(name) for name in ("imagecodecs", "tifffile"))
 
 
 def is_large_tiff(image: Image.Image) -> bool:
@@ -132,7 +134,8 @@ def is_large_tiff(image: Image.Image) -> bool:
     kinds = set(tags.get(ExifTags.Base.SampleFormat, (_INTEGER,)))
     samples = tags.get(ExifTags.Base.SamplesPerPixel, 1)
     return (
-        is_large(image.width * image.height * samples * max(bits) // 8)
+        is_installed()
+        and image.width * image.height * samples * max(bits, default=1) // 8 > _LARGE
         and len(bits) == len(kinds) == 1
         and (kinds.pop(), bits.pop()) in _HELD_SAMPLES
         and tags.get(ExifTags.Base.PhotometricInterpretation) in (_MINIMUM_IS_BLACK, _RGB)
@@ -179,25 +182,39 @@ def open_tiff(path: Path) -> Iterator[Any]:
 
 
 def page_info(page: Any) -> dict[str, Any]:
+    """What a page says that Pillow does not tell.
+
+    Args:
+        page: a ``TiffPage`` of tifffile.
+
+    Returns:
+        ``tile``, height and width of its tiles, if it has any that can be written again, and
+        ``extrasamples``, what it calls the channel beside its colours.
+    """
+    info: dict[str, Any] = {}
+    if page.is_tiled and not (page.tilelength % 16 or page.tilewidth % 16):
+        info["tile"] = page.tilelength, page.tilewidth
+    if page.extrasamples:
+        info["extrasamples"] = tuple(map(int, page.extrasamples))
+    return info
+
+
+def all_page_info(page: Any) -> dict[str, Any]:
     """The compression, colour profile and resolution of a page, as Pillow would give them.
 
     Args:
         page: a ``TiffPage`` of tifffile.
+
+    Returns:
+        These, and what `page_info` gives.
     """
     compression = getattr(page.compression, "name", "unknown").lower()
-    info: dict[str, Any] = {"compression": compression.replace("none", "raw")}
+    info = page_info(page) | {"compression": compression.replace("none", "raw")}
     if page.iccprofile:
         info["icc_profile"] = page.iccprofile
     if "XResolution" in page.tags and page.resolutionunit != _NO_UNIT:
         info["dpi"] = page.get_resolution("inch")
     return info
-
-
-def page_tile(page: Any) -> tuple[int, int] | None:
-    """Height and width of the tiles of a page, if it has any that can be written again."""
-    if not page.is_tiled or page.tilelength % 16 or page.tilewidth % 16:
-        return None
-    return page.tilelength, page.tilewidth
 
 
 def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
@@ -212,7 +229,8 @@ def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
         ImageError: they are neither grey nor RGB, or have more channels than these.
         DanetError: there is no room for them.
     """
-    if page.photometric not in (_MINIMUM_IS_BLACK, _RGB):
+    is_inverted = page.photometric == _MINIMUM_IS_WHITE and page.dtype.kind == "u"
+    if page.photometric not in (_MINIMUM_IS_BLACK, _RGB) and not is_inverted:
         colours = getattr(page.photometric, "name", page.photometric)
         raise ImageError(f"{colours} of more than 8 bits is not supported; take grey or RGB")
     if page.samplesperpixel > 4 or page.imagedepth > 1:  # a faulty file can ask for very much
@@ -223,9 +241,11 @@ def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
     out: Any = None
     if scratch is not None and page.nbytes > _LARGE:
         order = np.dtype(page.parent.byteorder + page.dtype.char)
-        is_plain = page.is_memmappable and order.isnative
+        is_plain = page.is_memmappable and order.isnative and not is_inverted
         out = "memmap" if is_plain else scratch_array(scratch, page.shape, page.dtype)
     pixels: NDArray[Any] = page.asarray(out=out, buffersize=_BUFFER)
+    if is_inverted:
+        np.invert(pixels, out=pixels)
     return np.moveaxis(pixels, 0, -1) if page.planarconfig == _SEPARATE_PLANES else pixels
 
 
@@ -240,9 +260,9 @@ class TiffWriter:
     def __init__(self, path: Path, expected_bytes: int) -> None:
         self._path = path
         self._tifffile = _library("tifffile")
-        self._writer = self._tifffile.TiffWriter(
-            path, byteorder="<", bigtiff=expected_bytes > _CLASSIC_LIMIT
-        )
+        bigtiff = expected_bytes > _CLASSIC_LIMIT
+        self._pointer = TiffTags.LONG8 if bigtiff else TiffTags.LONG
+        self._writer = self._tifffile.TiffWriter(path, byteorder="<", bigtiff=bigtiff)
         self._folders: list[dict[int, dict[int, Any]]] = []
 
     def __enter__(self) -> Self:
@@ -258,23 +278,22 @@ class TiffWriter:
 
         Args:
             pixels: H x W, or H x W x 2, 3 or 4.
-            options: as for Pillow's ``save``: exif, icc_profile, dpi, compression; and tile, height
-                and width of tiles.
+            options: as for Pillow's ``save``: exif, icc_profile, dpi, compression; and what
+                `page_info` gives.
         """
         exif = options.get("exif") or Image.Exif()
         folders = {int(tag): _plain(exif.get_ifd(tag)) for tag in _FOLDER_TAGS if tag in exif}
-        tags: list[tuple[int, str, int, Any, bool]]
-        tags = [(tag, "s", 0, str(exif[tag]), True) for tag in _TEXT_TAGS if tag in exif]
-        if orientation := exif.get(ExifTags.Base.Orientation):
-            tags.append((ExifTags.Base.Orientation, "H", 1, orientation, True))
-        tags += [(tag - 1, "I", 1, 0, True) for tag in folders]
+        tags = list(_extra_tags(exif))
+        tags += [(tag - 1, self._pointer, 1, 0, True) for tag in folders]
         compression = options["compression"].removeprefix("tiff_")
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         self._writer.write(
             pixels,
             photometric="rgb" if channels > 2 else "minisblack",
             planarconfig=None if channels == 1 else "contig",
-            extrasamples=["unassalpha"] if channels in (2, 4) else None,
+            extrasamples=options.get("extrasamples", [_SEPARATE_ALPHA])
+            if channels in (2, 4)
+            else None,
             tile=options.get("tile"),
             compression=None if compression == "raw" else compression,
             predictor=compression in ("lzw", "deflate", "adobe_deflate"),
@@ -295,7 +314,8 @@ class TiffWriter:
             for page, folders in zip(file.pages, self._folders, strict=True):
                 for tag, entries in folders.items():
                     handle.seek(0)
-                    folder = ImageFileDirectory_v2(handle.read(8), group=tag)
+                    head = handle.read(16 if file.is_bigtiff else 8)
+                    folder = ImageFileDirectory_v2(head, group=tag)
                     for key, value in entries.items():
                         folder[key] = value
                     place = handle.seek(0, os.SEEK_END)
@@ -304,6 +324,31 @@ class TiffWriter:
                     entry.overwrite(place)
                     handle.seek(entry.offset)
                     handle.write(int(tag).to_bytes(2, "little"))
+
+
+def _extra_tags(exif: Image.Exif) -> Iterator[_ExtraTag]:
+    """The tags of EXIF that are in no folder, as tifffile takes them."""
+    for tag, value in exif.items():
+        if tag not in (*_RESOLUTION_TAGS, *_FOLDER_TAGS):
+            with suppress(Exception):  # of an odd type; the picture matters more
+                yield _extra_tag(tag, value)
+
+
+def _extra_tag(tag: int, value: Any) -> _ExtraTag:
+    typed = ImageFileDirectory_v2()
+    typed[tag] = value
+    kind = typed.tagtype[tag]
+    values = typed[tag] if isinstance(typed[tag], tuple) else (typed[tag],)
+    data: Any = values
+    if kind == TiffTags.ASCII:
+        # As Pillow reads them; tifffile takes strings of ASCII alone.
+        data = "\0".join(values).encode("latin-1", "replace")
+    elif kind in (TiffTags.BYTE, TiffTags.UNDEFINED):
+        data = b"".join(item if isinstance(item, bytes) else bytes([item]) for item in values)
+    elif kind in (TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL):
+        pairs = (Fraction(item).limit_denominator(2**31 - 1) for item in values)
+        data = tuple(number for pair in pairs for number in pair.as_integer_ratio())
+    return tag, kind, len(data) if isinstance(data, bytes) else len(values), data, True
 
 
 def _plain(folder: Mapping[int, Any]) -> dict[int, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from danet.errors import DanetError, ImageError, one_line
 from danet.images import deep
@@ -36,7 +37,17 @@ READABLE = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", 
 
 # No others are tried: some of Pillow's readers start programs, or take anything for theirs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-_KEPT = ("compression", "default_image", "duration", "icc_profile", "loop", "progressive", "xmp")
+_KEPT = (
+    "comment",
+    "compression",
+    "default_image",
+    "dpi",
+    "duration",
+    "icc_profile",
+    "loop",
+    "progressive",
+    "xmp",
+)
 _LIMIT_ADVICE = "If they are meant, raise PIL.Image.MAX_IMAGE_PIXELS, or give --max-pixels"
 # Orientations whose rows, and whose columns, are in the other order; from 5 on, once exchanged.
 _FLIPPED = (3, 4, 7, 8), (2, 3, 6, 7)
@@ -248,8 +259,7 @@ def _frame(path: Path, image: Image.Image, scratch: Path | None) -> Frame:
         with deep.open_tiff(path) as pages:
             page = pages[image.tell()]
             check_size(page.imagewidth, page.imagelength)
-            info = _info(image) | {"tile": deep.page_tile(page)}
-            return Frame(deep.read_page(page, scratch), info)
+            return Frame(deep.read_page(page, scratch), _info(image) | deep.page_info(page))
     is_deep = deep.is_deep_png(image)
     image.load()
     if is_deep:
@@ -266,7 +276,7 @@ def _pages(path: Path, pages: Any, scratch: Path | None) -> Iterator[Frame]:
         with _reading(path):
             page = pages[number]
             check_size(page.imagewidth, page.imagelength)
-            info = deep.page_info(page) | _page_exif(path, page) | {"tile": deep.page_tile(page)}
+            info = deep.all_page_info(page) | _page_exif(path, page)
             frame = Frame(deep.read_page(page, scratch), info)
         yield frame
 
@@ -274,20 +284,38 @@ def _pages(path: Path, pages: Any, scratch: Path | None) -> Iterator[Frame]:
 def _info(image: Image.Image) -> dict[str, Any]:
     info = {key: image.info[key] for key in _KEPT if key in image.info}
     if image.format == "TIFF":
-        info |= _tiff_exif(image.getexif())
+        exif = image.getexif()
+        if ExifTags.Base.XResolution not in exif:  # Pillow makes one up
+            info.pop("dpi", None)
+        info |= _tiff_exif(exif)
     else:
         info.pop("compression", None)  # a number, of BMP
-        if exif := image.info.get("exif"):
-            info["exif"] = exif if exif.startswith(_EXIF_HEADER) else _EXIF_HEADER + exif
-    if resolution := _resolution(image.info.get("dpi")):
+        if data := image.info.get("exif"):
+            info["exif"] = data if data.startswith(_EXIF_HEADER) else _EXIF_HEADER + data
+    if resolution := _resolution(info.pop("dpi", None)):
         info["dpi"] = resolution
     if isinstance(image, JpegImageFile):
         info["qtables"] = image.quantization
         sampling = get_sampling(image)
         info["subsampling"] = max(sampling, 0)  # -1: one that Pillow cannot write
+    if isinstance(image, WebPImageFile):
+        info["lossless"] = _is_lossless(Path(os.fsdecode(image.filename)))
     if isinstance(image, PngImageFile):
         info["text"] = dict(image.text)
     return info
+
+
+def _is_lossless(path: Path) -> bool:
+    """Whether the first frame of a WebP file is compressed without loss."""
+    with path.open("rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            name, size = head[:4], int.from_bytes(head[4:], "little")
+            if name in (b"VP8 ", b"VP8L"):
+                return name == b"VP8L"
+            # A frame of an animation begins with 16 bytes, and has chunks of its own.
+            file.seek(16 if name == b"ANMF" else size + size % 2, os.SEEK_CUR)
+    return False
 
 
 def _page_exif(path: Path, page: Any) -> dict[str, bytes]:

@@ -37,7 +37,9 @@ _QUALITY: dict[str, dict[str, Any]] = {
 }
 _ANIMATED = ("AVIF", "GIF", "MPO", "PNG", "WEBP")
 _WITH_EXIF = ("AVIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
-_KEPT_INFO = ("exif", "icc_profile", "dpi", "xmp")
+_KEPT_INFO = ("comment", "exif", "icc_profile", "dpi", "xmp")
+_ALPHA = (2,)  # as TIFF calls it
+_XMP_TAG, _XMP_KEY = 700, "XML:com.adobe.xmp"
 
 
 def process_file(
@@ -152,12 +154,15 @@ def _target_format(path: Path) -> str:
 
 def _write(file: PictureFile, path: Path, file_format: str, quality: int | None) -> None:
     first = _fitted(next(file.frames), file_format)
+    if first.info.get("extrasamples", _ALPHA) != _ALPHA and file_format not in ("TIFF", "NPY"):
+        raise ImageError(
+            f"{path}: {file_format} has no place for a channel beside the colours that is no "
+            "transparency, or that they are multiplied by; take .tif"
+        )
     if file_format == "NPY":
         with atomic_write(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, first.pixels)
-    elif deep.needed(first.pixels) or (
-        file_format == "TIFF" and deep.is_large(first.pixels.nbytes)
-    ):
+    elif deep.needed(first.pixels) or (file_format == "TIFF" and deep.is_installed()):
         _write_deep(first, file, path, file_format)
     elif file.count == 1:
         image, options = _image(first), _options(first.info, file_format, quality)
@@ -186,16 +191,17 @@ def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str) -
             with _encoding(path, file_format, str(dtype)):
                 options = _options(frame.info, file_format, None)
                 options["compression"] = _compression(frame.info)
-                options["tile"] = frame.info.get("tile")
-                writer.write(frame.pixels, options)
+                kept = {
+                    key: frame.info[key] for key in ("tile", "extrasamples") if key in frame.info
+                }
+                writer.write(frame.pixels, options | kept)
 
 
 def _write_pages(first: Frame, file: PictureFile, path: Path) -> None:
     with atomic_write(path) as temporary, AppendingTiffWriter(temporary, new=True) as writer:
         for frame in _then(first, file.frames):
-            image = _image(frame)
-            with _encoding(path, "TIFF", image.mode):
-                image.save(writer, format="TIFF", **_options(frame.info, "TIFF", None))
+            with _encoding(path, "TIFF", str(frame.pixels.dtype)):
+                _image(frame).save(writer, format="TIFF", **_options(frame.info, "TIFF", None))
                 writer.newFrame()
 
 
@@ -211,6 +217,10 @@ def _write_animation(
         # The encoders hold all frames at once.
         check_size(first.pixels.shape[1], first.pixels.shape[0] * len(images))
     options = _options(first.info, file_format, quality)
+    if first.info.get("default_image"):  # shown where the animation is not, and no part of it
+        del durations[0]
+        if file_format != "PNG":
+            del images[0]
     if any(durations):
         options["duration"] = durations
     if "loop" in first.info:
@@ -250,13 +260,20 @@ def _options(info: Mapping[str, Any], file_format: str, quality: int | None) -> 
     options = {key: info[key] for key in _KEPT_INFO if key in info}
     if file_format == "TIFF":
         exif = parsed_exif(info.get("exif")) or Image.Exif()
+        if "xmp" in options:
+            exif.setdefault(_XMP_TAG, options["xmp"])
         options["exif"] = exif
         # With any compression, Pillow fails on the folders of EXIF.
         has_folders = ExifTags.IFD.Exif in exif or ExifTags.IFD.GPSInfo in exif
         options["compression"] = "raw" if has_folders else _compression(info)
     if file_format == "PNG":
-        options["pnginfo"] = _png_text(info.get("text", {}))
+        texts = dict(info.get("text", {}))
+        if "xmp" in options:
+            texts.setdefault(_XMP_KEY, iTXt(_utf8(options["xmp"])))
+        options["pnginfo"] = _png_text(texts)
     options.update(_QUALITY.get(file_format, {}))
+    if file_format == "WEBP" and info.get("lossless"):
+        options |= {"lossless": True, "exact": True}
     if file_format in ("JPEG", "MPO") and "qtables" in info:
         options["subsampling"] = info["subsampling"]
         options["progressive"] = bool(info.get("progressive"))
@@ -264,6 +281,7 @@ def _options(info: Mapping[str, Any], file_format: str, quality: int | None) -> 
         del options["quality"]
     if quality is not None:
         options.pop("qtables", None)
+        options.pop("lossless", None)
         options["quality"] = quality
     return options
 
@@ -273,6 +291,10 @@ def _compression(info: Mapping[str, Any]) -> str:
     compression: str = info.get("compression", "")
     kept = compression.removeprefix("tiff_") in deep.LOSSLESS
     return compression if kept else "tiff_adobe_deflate"
+
+
+def _utf8(data: bytes | str) -> str:
+    return data if isinstance(data, str) else data.decode("utf-8", "replace")
 
 
 def _png_text(texts: Mapping[str, str]) -> PngInfo:

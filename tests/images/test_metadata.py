@@ -1,0 +1,180 @@
+"""What files say beside their pixels, and the rarer layouts of pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from danet.errors import ImageError
+from danet.images import deep, open_picture, process_file
+
+Pixels = NDArray[Any]
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+GEO = (1.5, 2.5, 0.0)
+
+
+def random_pixels(shape: tuple[int, ...], dtype: str = "uint8") -> Pixels:
+    top = np.iinfo(dtype).max
+    return np.random.default_rng(0).integers(0, top, shape, endpoint=True).astype(dtype)
+
+
+def unchanged(pixels: Pixels) -> Pixels:
+    return pixels
+
+
+def frames_of(path: Path) -> list[Pixels]:
+    with open_picture(path) as file:
+        return [frame.pixels for frame in file.frames]
+
+
+@pytest.fixture
+def tifffile() -> Any:
+    pytest.importorskip("imagecodecs")
+    return pytest.importorskip("tifffile")
+
+
+@pytest.mark.parametrize("limit", [2**32, -1], ids=["classic", "bigtiff"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_tags_of_every_kind_are_kept(
+    tmp_path: Path, tifffile: Any, monkeypatch: pytest.MonkeyPatch, dtype: str, limit: int
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Jürgen"
+    exif[ExifTags.Base.Orientation] = 3
+    exif[33550] = GEO  # the size of pixels on the ground
+    exif[34735] = (1, 1, 0, 0)
+    exif[40000] = "private"
+    exif[700] = XMP
+    exif[51000] = 0.25
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] = 0.125
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSAltitude] = 250.0
+    monkeypatch.setattr(deep, "_CLASSIC_LIMIT", limit)
+    with deep.TiffWriter(tmp_path / "a.tif", 1) as writer:
+        loaded = Image.Exif()
+        loaded.load(exif.tobytes())
+        options = {"exif": loaded, "compression": "lzw", "dpi": (300, 200)}
+        writer.write(random_pixels((5, 7, 3), dtype), options)
+    process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert file.is_bigtiff == (limit < 0)
+        (page,) = file.pages
+        assert page.tags[33550].value == GEO
+        assert page.tags[34735].value == (1, 1, 0, 0)
+        assert page.tags[40000].value == "private"
+        assert page.tags[700].value == XMP
+        assert page.tags[51000].value == 0.25
+        assert page.get_resolution("inch") == (300, 200)
+        assert page.tags[34665].value["ExposureTime"] == 0.125
+        assert page.tags[34853].value["GPSAltitude"] == 250
+    assert "Jürgen".encode("latin-1") in (tmp_path / "b.tif").read_bytes()
+
+
+@pytest.mark.parametrize("target", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("source", [".jpg", ".png", ".tif", ".webp"])
+def test_xmp_is_kept(tmp_path: Path, source: str, target: str) -> None:
+    Image.fromarray(random_pixels((16, 16, 3))).save(tmp_path / "first.jpg", xmp=XMP)
+    process_file(tmp_path / "first.jpg", tmp_path / f"a{source}", unchanged)
+    process_file(tmp_path / f"a{source}", tmp_path / f"b{target}", unchanged)
+    with Image.open(tmp_path / f"b{target}") as image:
+        image.load()
+        assert image.info["xmp"] == XMP
+
+
+def test_the_comment_of_jpeg_is_kept(tmp_path: Path) -> None:
+    Image.fromarray(random_pixels((16, 16, 3))).save(tmp_path / "a.jpg", comment=b"hello")
+    process_file(tmp_path / "a.jpg", tmp_path / "b.jpg", unchanged)
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.info["comment"] == b"hello"
+
+
+def test_a_resolution_that_a_tiff_does_not_have_is_not_made_up(tmp_path: Path) -> None:
+    Image.fromarray(random_pixels((5, 7, 3))).save(tmp_path / "a.tif")
+    process_file(tmp_path / "a.tif", tmp_path / "b.png", unchanged)
+    with Image.open(tmp_path / "b.png") as image:
+        assert "dpi" not in image.info
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("lossless", [True, False])
+def test_webp_without_loss_stays_so(tmp_path: Path, frames: int, lossless: bool) -> None:
+    images = [Image.fromarray(random_pixels((16, 24, 4)) + np.uint8(n)) for n in range(frames)]
+    images[0].save(
+        tmp_path / "a.webp",
+        save_all=True,
+        append_images=images[1:],
+        lossless=lossless,
+        exact=True,
+        icc_profile=b"profile",
+    )
+    process_file(tmp_path / "a.webp", tmp_path / "b.webp", unchanged)
+    before, after = frames_of(tmp_path / "a.webp"), frames_of(tmp_path / "b.webp")
+    assert len(before) == len(after) == frames
+    assert np.array_equal(np.stack(before), np.stack(after)) == lossless
+    process_file(tmp_path / "a.webp", tmp_path / "c.webp", unchanged, quality=50)
+    assert not np.array_equal(np.stack(before), np.stack(frames_of(tmp_path / "c.webp")))
+
+
+@pytest.mark.parametrize("target", [".png", ".webp"])
+def test_the_default_image_is_no_frame_of_the_animation(tmp_path: Path, target: str) -> None:
+    images = [Image.new("RGB", (16, 12), colour) for colour in ("red", "green", "blue")]
+    images[0].save(
+        tmp_path / "a.png",
+        save_all=True,
+        append_images=images[1:],
+        duration=[100, 200],
+        default_image=True,
+    )
+    process_file(tmp_path / "a.png", tmp_path / f"b{target}", unchanged)
+    with open_picture(tmp_path / f"b{target}") as file:
+        frames = list(file.frames)
+    if target == ".png":
+        default = frames.pop(0)
+        assert default.info["default_image"]
+        np.testing.assert_array_equal(default.pixels, np.asarray(images[0]))
+    assert [frame.info["duration"] for frame in frames] == [100, 200]
+
+
+def test_pages_of_several_depths(tmp_path: Path, tifffile: Any) -> None:
+    pages = [random_pixels((5, 7, 3)), random_pixels((5, 7, 3), "uint16"), random_pixels((4, 4))]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pages:
+            writer.write(page, photometric="rgb" if page.ndim == 3 else "minisblack")
+    process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
+    for result, page in zip(frames_of(tmp_path / "b.tif"), pages, strict=True):
+        np.testing.assert_array_equal(result, page, strict=True)
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_planes_are_put_together(tmp_path: Path, tifffile: Any, planes: str) -> None:
+    pixels = random_pixels((16, 32, 3), "uint16")
+    stored = np.moveaxis(pixels, 2, 0) if planes == "separate" else pixels
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes)
+    process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
+    np.testing.assert_array_equal(frames_of(tmp_path / "b.tif")[0], pixels)
+
+
+@pytest.mark.parametrize("kind", ["unspecified", "assocalpha", "unassalpha"])
+def test_a_fourth_channel_stays_what_it_is(tmp_path: Path, tifffile: Any, kind: str) -> None:
+    pixels = random_pixels((5, 7, 4), "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=[kind])
+    process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert [sample.name.lower() for sample in file.pages[0].extrasamples] == [kind]
+        np.testing.assert_array_equal(file.asarray(), pixels)
+    if kind == "unassalpha":
+        process_file(tmp_path / "a.tif", tmp_path / "b.png", unchanged)
+    else:
+        with pytest.raises(ImageError, match=r"b\.png: PNG has no place for .*take \.tif"):
+            process_file(tmp_path / "a.tif", tmp_path / "b.png", unchanged)
+
+
+def test_values_of_12_bits_are_refused(tmp_path: Path, tifffile: Any) -> None:
+    pixels = random_pixels((5, 8), "uint16") >> 4
+    tifffile.imwrite(tmp_path / "a.tif", pixels, bitspersample=12, photometric="minisblack")
+    with pytest.raises(ImageError, match=r"a\.tif: values of 12 bits are not supported"):
+        frames_of(tmp_path / "a.tif")
