@@ -330,6 +330,9 @@ def _page_exif(path: Path, page: Any) -> dict[str, bytes]:
 def _tiff_exif(exif: Image.Exif) -> dict[str, bytes]:
     for tag in _LAYOUT_TAGS:
         exif.pop(tag, None)
+    for tag, value in exif.items():
+        if isinstance(value, str) and not value.isascii():
+            exif[tag] = value.encode("latin-1", "replace")  # as it was read; Pillow writes ASCII
     try:
         exif.bigtiff = False  # that is of the file it comes from
         return {"exif": exif.tobytes()} if len(exif) else {}
