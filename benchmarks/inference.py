@@ -3,6 +3,7 @@
     python benchmarks/inference.py speed --side 512 --threads 1 2
     python benchmarks/inference.py speed --forms plain float32 --clock processor
     python benchmarks/inference.py memory --megapixels 4 16 64 256 --width 2 --max-memory 256M
+    python benchmarks/inference.py files --megapixels 4 16 64 --width 2 --max-memory 256M
     python benchmarks/inference.py halo picture.png
     python benchmarks/inference.py precision data/nam25 --dtype bfloat16
     python benchmarks/inference.py sample --side 256
@@ -19,6 +20,7 @@ time of all threads is taken, which other work on the machine changes less.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import statistics
@@ -37,6 +39,7 @@ from torch import nn
 
 from danet import Denoiser, NoiseGenerator
 from danet.bench import benchmark_pairs
+from danet.cli import main as main_of_danet
 from danet.data import scaled
 from danet.devices import hardware, usable_device
 from danet.images import read_image
@@ -214,6 +217,45 @@ def memory(options: argparse.Namespace) -> None:
         )
 
 
+def files(options: argparse.Namespace) -> None:
+    """Print the peak memory of ``danet denoise`` on TIFF files in tiles, compressed by Deflate."""
+    import tifffile
+
+    torch.set_num_threads(options.threads[0])
+    noise = np.random.default_rng(0).integers(96, 160, (256, 256, 3), np.uint8)
+    print("| megapixels | file, MiB | peak memory above the start, MiB | s |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        source, target = folder / "in.tif", folder / "out.tif"
+        Denoiser(build("denoiser", "unet", options.width)).save_pretrained(folder / "weights")
+        words = ["denoise", str(source), "-o", str(target), "--device", "cpu"]
+        words += ["--weights", str(folder / "weights"), "--max-pixels", str(10**12)]
+        if options.max_memory:
+            words += ["--max-memory", str(options.max_memory)]
+        for megapixels in (0.1, *options.megapixels):  # the first imports what is needed
+            side = round((megapixels * 1e6) ** 0.5)
+            tifffile.imwrite(
+                source,
+                itertools.repeat(noise, (-(-side // 256)) ** 2),
+                shape=(side, side, 3),
+                dtype=np.uint8,
+                tile=(256, 256),
+                compression="deflate",
+                photometric="rgb",
+            )
+            watch = Watch()
+            start = time.perf_counter()
+            with watch:
+                assert main_of_danet(words) == 0
+            spent = time.perf_counter() - start
+            if megapixels != 0.1:
+                size = source.stat().st_size / 2**20
+                print(
+                    f"| {megapixels:g} | {size:.0f} | {watch.peak / 2**20:.0f} | {spent:.0f} |",
+                    flush=True,
+                )
+
+
 class Watch:
     """The most memory that the process has of its own in a block, above what it had before.
 
@@ -323,13 +365,13 @@ def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    named = {"speed": speed, "one": None, "memory": memory, "halo": halo, "precision": precision}
-    for name, command in {**named, "sample": sample, "start": start}.items():
+    named = {"speed": speed, "one": None, "memory": memory, "files": files, "halo": halo}
+    for name, command in {**named, "precision": precision, "sample": sample, "start": start}.items():
         sub = commands.add_parser(name)
         sub.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
         sub.add_argument("--width", type=int, default=32)
         sub.add_argument("--side", type=int, default=512)
-        if name not in ("memory", "halo", "precision"):
+        if name not in ("memory", "files", "halo", "precision"):
             sub.add_argument("--repeats", type=int, default=3)
         if name == "precision":
             sub.add_argument("folder", type=Path, help="the folder of nam25")
@@ -342,7 +384,7 @@ def main() -> None:
             sub.add_argument("--rounds", type=int, default=3)
             sub.add_argument("--device", default="cpu")
             sub.add_argument("--clock", choices=CLOCKS, default="wall")
-        if name == "memory":
+        if name in ("memory", "files"):
             sub.add_argument("--megapixels", type=float, nargs="+", default=[4, 16, 64, 256])
             sub.add_argument("--max-memory", type=read_size, default=None)
             sub.add_argument("--runtime", default="torch")
