@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from danet.errors import ImageError
-from danet.images import deep, open_picture, process_file
+from danet.images import open_picture, process_file, tiff
 
 Pixels = NDArray[Any]
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
@@ -53,8 +53,8 @@ def test_tags_of_every_kind_are_kept(
     exif[51000] = 0.25
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] = 0.125
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSAltitude] = 250.0
-    monkeypatch.setattr(deep, "_CLASSIC_LIMIT", limit)
-    with deep.TiffWriter(tmp_path / "a.tif", 1) as writer:
+    monkeypatch.setattr(tiff, "_CLASSIC_LIMIT", limit)
+    with tiff.TiffWriter(tmp_path / "a.tif", 1) as writer:
         loaded = Image.Exif()
         loaded.load(exif.tobytes())
         options = {"exif": loaded, "compression": "lzw", "dpi": (300, 200)}

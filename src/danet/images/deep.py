@@ -6,31 +6,26 @@ tifffile, of ``danet[formats]``, read and write them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from fractions import Fraction
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, TiffTags
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import getchunks
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from danet.errors import ImageError
 from danet.files import scratch_array
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 __all__ = [
+    "BUFFER",
     "LOSSLESS",
-    "TiffWriter",
+    "SEPARATE_ALPHA",
     "all_page_info",
     "encode_png",
     "is_deep_png",
@@ -38,15 +33,13 @@ __all__ = [
     "is_installed",
     "is_large_tiff",
     "is_tiff",
+    "library",
     "needed",
     "open_tiff",
     "page_info",
     "read_page",
     "read_png",
 ]
-
-# Number, type, count, value, and whether it is of one page alone.
-_ExtraTag: TypeAlias = tuple[int, int, int, Any, bool]
 
 # What a TIFF file can be written with again, as tifffile calls it; Pillow puts "tiff_" before some.
 LOSSLESS = frozenset({"raw", "packbits", "lzw", "deflate", "adobe_deflate", "lzma", "zstd"})
@@ -55,25 +48,16 @@ _DEEP_PNG = ("LA;16B", "RGB;16B", "RGBA;16B")
 _MINIMUM_IS_WHITE, _MINIMUM_IS_BLACK, _RGB = 0, 1, 2
 _PNG_HEAD = 33  # bytes of the signature and the header chunk
 _SEPARATE_PLANES = 2
-_SEPARATE_ALPHA = 2
+SEPARATE_ALPHA = 2
 _NO_UNIT = 1
-# What tifffile writes by itself.
-_RESOLUTION_TAGS = (
-    ExifTags.Base.XResolution,
-    ExifTags.Base.YResolution,
-    ExifTags.Base.ResolutionUnit,
-)
-# tifffile writes no tags of these numbers: they are written with the next lower one at first.
-_FOLDER_TAGS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-_CLASSIC_LIMIT = 2**32 - 2**25  # bytes, with room for tags
 # Pixels of more bytes are read, held and written in parts where that can be done.
 _LARGE = 2**24
-_BUFFER = 2**24  # bytes that are decoded or encoded ahead
+BUFFER = 2**24  # bytes that are decoded or encoded ahead
 _INTEGER, _FLOAT = 1, 3
 _HELD_SAMPLES = {(_INTEGER, 8), (_INTEGER, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
 
 
-def _library(name: str) -> ModuleType:
+def library(name: str) -> ModuleType:
     """Import imagecodecs or tifffile.
 
     Raises:
@@ -139,7 +123,7 @@ def is_large_tiff(image: Image.Image) -> bool:
         and len(bits) == len(kinds) == 1
         and (kinds.pop(), bits.pop()) in _HELD_SAMPLES
         and tags.get(ExifTags.Base.PhotometricInterpretation) in (_MINIMUM_IS_BLACK, _RGB)
-        and tags.get(ExifTags.Base.ExtraSamples, (_SEPARATE_ALPHA,)) == (_SEPARATE_ALPHA,)
+        and tags.get(ExifTags.Base.ExtraSamples, (SEPARATE_ALPHA,)) == (SEPARATE_ALPHA,)
         and image.info.get("compression", "").removeprefix("tiff_") in LOSSLESS
     )
 
@@ -152,7 +136,7 @@ def is_tiff(path: Path) -> bool:
 
 def read_png(path: Path) -> NDArray[Any]:
     """The pixels of a PNG file, H x W x 2, 3 or 4, uint16."""
-    pixels: NDArray[Any] = _library("imagecodecs").png_decode(path.read_bytes())
+    pixels: NDArray[Any] = library("imagecodecs").png_decode(path.read_bytes())
     return pixels
 
 
@@ -164,7 +148,7 @@ def encode_png(pixels: NDArray[Any], options: Mapping[str, Any]) -> bytes:
         options: as for Pillow's ``save``: exif, icc_profile, dpi, pnginfo.
     """
     native = np.ascontiguousarray(pixels, np.uint16)
-    data: bytes = _library("imagecodecs").png_encode(native)
+    data: bytes = library("imagecodecs").png_encode(native)
     # Pillow makes the chunks that hold all but the pixels.
     chunks = [
         len(body).to_bytes(4, "big") + name + body + check
@@ -177,7 +161,7 @@ def encode_png(pixels: NDArray[Any], options: Mapping[str, Any]) -> bytes:
 @contextmanager
 def open_tiff(path: Path) -> Iterator[Any]:
     """Open a TIFF file, and give its pages."""
-    with _library("tifffile").TiffFile(path) as file:
+    with library("tifffile").TiffFile(path) as file:
         yield file.pages
 
 
@@ -243,113 +227,7 @@ def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
         order = np.dtype(page.parent.byteorder + page.dtype.char)
         is_plain = page.is_memmappable and order.isnative and not is_inverted
         out = "memmap" if is_plain else scratch_array(scratch, page.shape, page.dtype)
-    pixels: NDArray[Any] = page.asarray(out=out, buffersize=_BUFFER)
+    pixels: NDArray[Any] = page.asarray(out=out, buffersize=BUFFER)
     if is_inverted:
         np.invert(pixels, out=pixels)
     return np.moveaxis(pixels, 0, -1) if page.planarconfig == _SEPARATE_PLANES else pixels
-
-
-class TiffWriter:
-    """Writes pages of any depth to a TIFF file, one after the other; to be used in a with block.
-
-    Args:
-        path: the file.
-        expected_bytes: about how large it becomes.
-    """
-
-    def __init__(self, path: Path, expected_bytes: int) -> None:
-        self._path = path
-        self._tifffile = _library("tifffile")
-        bigtiff = expected_bytes > _CLASSIC_LIMIT
-        self._pointer = TiffTags.LONG8 if bigtiff else TiffTags.LONG
-        self._writer = self._tifffile.TiffWriter(path, byteorder="<", bigtiff=bigtiff)
-        self._folders: list[dict[int, dict[int, Any]]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._writer.close()
-        if kind is None:
-            self._fill_in()
-
-    def write(self, pixels: NDArray[Any], options: Mapping[str, Any]) -> None:
-        """Add a page.
-
-        Args:
-            pixels: H x W, or H x W x 2, 3 or 4.
-            options: as for Pillow's ``save``: exif, icc_profile, dpi, compression; and what
-                `page_info` gives.
-        """
-        exif = options.get("exif") or Image.Exif()
-        folders = {int(tag): _plain(exif.get_ifd(tag)) for tag in _FOLDER_TAGS if tag in exif}
-        tags = list(_extra_tags(exif))
-        tags += [(tag - 1, self._pointer, 1, 0, True) for tag in folders]
-        compression = options["compression"].removeprefix("tiff_")
-        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-        self._writer.write(
-            pixels,
-            photometric="rgb" if channels > 2 else "minisblack",
-            planarconfig=None if channels == 1 else "contig",
-            extrasamples=options.get("extrasamples", [_SEPARATE_ALPHA])
-            if channels in (2, 4)
-            else None,
-            tile=options.get("tile"),
-            compression=None if compression == "raw" else compression,
-            predictor=compression in ("lzw", "deflate", "adobe_deflate"),
-            iccprofile=options.get("icc_profile"),
-            resolution=options.get("dpi"),
-            resolutionunit="inch" if "dpi" in options else None,
-            metadata=None,
-            software=False,
-            extratags=tags,
-            buffersize=_BUFFER,
-        )
-        self._folders.append(folders)
-
-    def _fill_in(self) -> None:
-        """Append the folders of EXIF tags, and point the pages to them."""
-        with self._tifffile.TiffFile(self._path, mode="r+b") as file:
-            handle = file.filehandle
-            for page, folders in zip(file.pages, self._folders, strict=True):
-                for tag, entries in folders.items():
-                    handle.seek(0)
-                    head = handle.read(16 if file.is_bigtiff else 8)
-                    folder = ImageFileDirectory_v2(head, group=tag)
-                    for key, value in entries.items():
-                        folder[key] = value
-                    place = handle.seek(0, os.SEEK_END)
-                    handle.write(folder.tobytes(place))
-                    entry = page.tags[tag - 1]
-                    entry.overwrite(place)
-                    handle.seek(entry.offset)
-                    handle.write(int(tag).to_bytes(2, "little"))
-
-
-def _extra_tags(exif: Image.Exif) -> Iterator[_ExtraTag]:
-    """The tags of EXIF that are in no folder, as tifffile takes them."""
-    for tag, value in exif.items():
-        if tag not in (*_RESOLUTION_TAGS, *_FOLDER_TAGS):
-            with suppress(Exception):  # of an odd type; the picture matters more
-                yield _extra_tag(tag, value)
-
-
-def _extra_tag(tag: int, value: Any) -> _ExtraTag:
-    typed = ImageFileDirectory_v2()
-    typed[tag] = value
-    kind = typed.tagtype[tag]
-    values = typed[tag] if isinstance(typed[tag], tuple) else (typed[tag],)
-    data: Any = values
-    if kind == TiffTags.ASCII:
-        # As Pillow reads them; tifffile takes strings of ASCII alone.
-        data = "\0".join(values).encode("latin-1", "replace")
-    elif kind in (TiffTags.BYTE, TiffTags.UNDEFINED):
-        data = b"".join(item if isinstance(item, bytes) else bytes([item]) for item in values)
-    elif kind in (TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL):
-        pairs = (Fraction(item).limit_denominator(2**31 - 1) for item in values)
-        data = tuple(number for pair in pairs for number in pair.as_integer_ratio())
-    return tag, kind, len(data) if isinstance(data, bytes) else len(values), data, True
-
-
-def _plain(folder: Mapping[int, Any]) -> dict[int, Any]:
-    return {key: value for key, value in folder.items() if not isinstance(value, dict)}

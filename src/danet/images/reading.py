@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile, get_sampling
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from danet.errors import DanetError, ImageError, one_line
 from danet.images import deep
 from danet.images.conversion import plain_mode
+from danet.images.metadata import info_of, page_exif, parsed_exif
 
 __all__ = [
     "READABLE",
@@ -26,7 +24,6 @@ __all__ = [
     "PictureFile",
     "check_size",
     "open_picture",
-    "parsed_exif",
     "read_image",
     "read_pixels",
     "upright",
@@ -37,38 +34,9 @@ READABLE = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", 
 
 # No others are tried: some of Pillow's readers start programs, or take anything for theirs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-_KEPT = (
-    "comment",
-    "compression",
-    "default_image",
-    "dpi",
-    "duration",
-    "icc_profile",
-    "loop",
-    "progressive",
-    "xmp",
-)
 _LIMIT_ADVICE = "If they are meant, raise PIL.Image.MAX_IMAGE_PIXELS, or give --max-pixels"
 # Orientations whose rows, and whose columns, are in the other order; from 5 on, once exchanged.
 _FLIPPED = (3, 4, 7, 8), (2, 3, 6, 7)
-_EXIF_HEADER = b"Exif\0\0"
-# Tags by which a TIFF file describes its own layout, and which no other file shares with it.
-_LAYOUT_TAGS = (
-    *range(ExifTags.Base.NewSubfileType, ExifTags.Base.PhotometricInterpretation + 1),
-    ExifTags.Base.FillOrder,
-    ExifTags.Base.StripOffsets,
-    ExifTags.Base.SamplesPerPixel,
-    ExifTags.Base.RowsPerStrip,
-    ExifTags.Base.StripByteCounts,
-    ExifTags.Base.PlanarConfiguration,
-    *range(ExifTags.Base.Predictor, ExifTags.Base.ColorMap + 1),
-    *range(ExifTags.Base.TileWidth, ExifTags.Base.SubIFDs + 1),
-    ExifTags.Base.ExtraSamples,
-    ExifTags.Base.SampleFormat,
-    ExifTags.Base.JPEGTables,
-    *range(ExifTags.Base.YCbCrCoefficients, ExifTags.Base.ReferenceBlackWhite + 1),
-    ExifTags.Base.InterColorProfile,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,17 +149,6 @@ def upright(frame: Frame) -> NDArray[Any]:
     return pixels[::rows, ::columns]
 
 
-def parsed_exif(exif: bytes | None) -> Image.Exif | None:
-    """EXIF that can be written again, or None."""
-    parsed = Image.Exif()
-    try:
-        parsed.load(exif or b"")
-        parsed.tobytes()
-    except Exception:  # damaged; the picture matters more
-        return None
-    return parsed
-
-
 def check_size(width: int, height: int) -> None:
     """Refuse a picture that is too large to be true, as Pillow does.
 
@@ -259,13 +216,13 @@ def _frame(path: Path, image: Image.Image, scratch: Path | None) -> Frame:
         with deep.open_tiff(path) as pages:
             page = pages[image.tell()]
             check_size(page.imagewidth, page.imagelength)
-            return Frame(deep.read_page(page, scratch), _info(image) | deep.page_info(page))
+            return Frame(deep.read_page(page, scratch), info_of(image) | deep.page_info(page))
     is_deep = deep.is_deep_png(image)
     image.load()
     if is_deep:
-        return Frame(deep.read_png(path), _info(image))
+        return Frame(deep.read_png(path), info_of(image))
     plain = plain_mode(image)
-    info = _info(image)
+    info = info_of(image)
     if "icc_profile" not in plain.info:  # that of other colours
         info.pop("icc_profile", None)
     return Frame(np.asarray(plain), info)
@@ -276,74 +233,6 @@ def _pages(path: Path, pages: Any, scratch: Path | None) -> Iterator[Frame]:
         with _reading(path):
             page = pages[number]
             check_size(page.imagewidth, page.imagelength)
-            info = deep.all_page_info(page) | _page_exif(path, page)
+            info = deep.all_page_info(page) | page_exif(path, page)
             frame = Frame(deep.read_page(page, scratch), info)
         yield frame
-
-
-def _info(image: Image.Image) -> dict[str, Any]:
-    info = {key: image.info[key] for key in _KEPT if key in image.info}
-    if image.format == "TIFF":
-        exif = image.getexif()
-        if ExifTags.Base.XResolution not in exif:  # Pillow makes one up
-            info.pop("dpi", None)
-        info |= _tiff_exif(exif)
-    else:
-        info.pop("compression", None)  # a number, of BMP
-        if data := image.info.get("exif"):
-            info["exif"] = data if data.startswith(_EXIF_HEADER) else _EXIF_HEADER + data
-    if resolution := _resolution(info.pop("dpi", None)):
-        info["dpi"] = resolution
-    if isinstance(image, JpegImageFile):
-        info["qtables"] = image.quantization
-        sampling = get_sampling(image)
-        info["subsampling"] = max(sampling, 0)  # -1: one that Pillow cannot write
-    if isinstance(image, WebPImageFile):
-        info["lossless"] = _is_lossless(Path(os.fsdecode(image.filename)))
-    if isinstance(image, PngImageFile):
-        info["text"] = dict(image.text)
-    return info
-
-
-def _is_lossless(path: Path) -> bool:
-    """Whether the first frame of a WebP file is compressed without loss."""
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(head := file.read(8)) == 8:
-            name, size = head[:4], int.from_bytes(head[4:], "little")
-            if name in (b"VP8 ", b"VP8L"):
-                return name == b"VP8L"
-            # A frame of an animation begins with 16 bytes, and has chunks of its own.
-            file.seek(16 if name == b"ANMF" else size + size % 2, os.SEEK_CUR)
-    return False
-
-
-def _page_exif(path: Path, page: Any) -> dict[str, bytes]:
-    """The EXIF of a page of a TIFF file that Pillow cannot open."""
-    exif = Image.Exif()
-    exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
-    with path.open("rb") as file:
-        exif.load_from_fp(file, page.offset)
-        return _tiff_exif(exif)
-
-
-def _tiff_exif(exif: Image.Exif) -> dict[str, bytes]:
-    for tag in _LAYOUT_TAGS:
-        exif.pop(tag, None)
-    for tag, value in exif.items():
-        if isinstance(value, str) and not value.isascii():
-            exif[tag] = value.encode("latin-1", "replace")  # as it was read; Pillow writes ASCII
-    try:
-        exif.bigtiff = False  # that is of the file it comes from
-        return {"exif": exif.tobytes()} if len(exif) else {}
-    except Exception:  # tags of odd types; the picture matters more
-        return {}
-
-
-def _resolution(dpi: Any) -> tuple[float, float] | None:
-    try:
-        across, down = (float(value) for value in dpi)
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    # Files hold it in two bytes; damaged ones hold NaN.
-    return (across, down) if 0 < across < 65536 and 0 < down < 65536 else None

@@ -18,14 +18,15 @@ from PIL.TiffImagePlugin import AppendingTiffWriter
 from danet.errors import DanetError, ImageError, one_line
 from danet.files import atomic_write
 from danet.images import deep
+from danet.images.metadata import parsed_exif
 from danet.images.reading import (
     Frame,
     PictureFile,
     check_size,
     open_picture,
-    parsed_exif,
     upright,
 )
+from danet.images.tiff import TiffWriter
 
 __all__ = ["format_of", "process_file", "write_frame", "write_image"]
 
@@ -186,7 +187,7 @@ def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str) -
             "one picture"
         )
     size = first.pixels.nbytes * file.count
-    with atomic_write(path) as temporary, deep.TiffWriter(temporary, size) as writer:
+    with atomic_write(path) as temporary, TiffWriter(temporary, size) as writer:
         for frame in _then(first, file.frames):
             with _encoding(path, file_format, str(dtype)):
                 options = _options(frame.info, file_format, None)
