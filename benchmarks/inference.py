@@ -366,7 +366,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     named = {"speed": speed, "one": None, "memory": memory, "files": files, "halo": halo}
-    for name, command in {**named, "precision": precision, "sample": sample, "start": start}.items():
+    for name, command in {
+        **named,
+        "precision": precision,
+        "sample": sample,
+        "start": start,
+    }.items():
         sub = commands.add_parser(name)
         sub.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
         sub.add_argument("--width", type=int, default=32)

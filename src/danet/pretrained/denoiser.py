@@ -148,6 +148,7 @@ class Denoiser(Pretrained):
         Example:
             >>> from danet.networks import UNetDenoiser
             >>> denoiser = Denoiser(UNetDenoiser(width=2))
+            >>> import torch
             >>> denoiser(torch.rand(3, 45, 70), strength=0.5).shape
             torch.Size([3, 45, 70])
             >>> denoiser(np.zeros((45, 70), np.uint8), residual=True).dtype
@@ -188,6 +189,7 @@ class Denoiser(Pretrained):
         Example:
             >>> from danet.networks import UNetDenoiser
             >>> denoiser = Denoiser(UNetDenoiser(width=2))
+            >>> import torch
             >>> pictures = [torch.rand(3, 45, 70), torch.rand(1, 20, 30), torch.rand(3, 45, 70)]
             >>> [tuple(result.shape) for result in denoiser.map(pictures)]
             [(3, 45, 70), (1, 20, 30), (3, 45, 70)]
