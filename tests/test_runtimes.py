@@ -1,5 +1,7 @@
 import copy
 import pickle
+import subprocess
+import sys
 from importlib.util import find_spec
 from typing import Any
 
@@ -118,6 +120,26 @@ def test_what_auto_takes_is_what_can_be_asked_for(monkeypatch: pytest.MonkeyPatc
     noisy.requires_grad_()
     Denoiser(network)(noisy).sum().backward()
     assert noisy.grad is not None
+
+
+@pytest.mark.skipif("openvino" not in INSTALLED, reason="OpenVINO is not installed")
+def test_signals_come_through_after_openvino_was_let_go_of_in_another_thread() -> None:
+    program = """
+import os, signal, threading, torch
+from danet import Denoiser
+from danet.networks import UNetDenoiser
+denoisers = [Denoiser(UNetDenoiser(2, 2), runtime="openvino")]
+denoisers[0](torch.rand(3, 16, 16))
+thread = threading.Thread(target=denoisers.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_compiling_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
@@ -236,6 +237,16 @@ def _example(network: Network) -> Tensor:
     return torch.zeros(1, network.in_channels, side, side)
 
 
+@cache
+def _core() -> Any:
+    """OpenVINO's core, one for the whole process.
+
+    With its first network it gives the thread a stack for signals, and frees it with the last,
+    in whatever thread that happens: the next signal to the first thread then ends the process.
+    """
+    return import_module("openvino").Core()
+
+
 def _openvino(
     network: Network, dtype: torch.dtype, threads: int
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -252,7 +263,7 @@ def _openvino(
         "INFERENCE_PRECISION_HINT": _OPENVINO_TYPES[dtype],
         "PERFORMANCE_HINT": "LATENCY",
     }
-    compiled = openvino.compile_model(model, "CPU", settings)
+    compiled = _core().compile_model(model, "CPU", settings)
 
     def residual(pixels: NDArray[Any]) -> NDArray[Any]:
         result: NDArray[Any] = compiled(pixels)[0]
