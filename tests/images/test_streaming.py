@@ -214,6 +214,74 @@ def test_a_damaged_tiff_and_a_full_disk_are_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
 
 
+OFFSETS, COUNTS = 324, 325  # of tiles
+PLACE, LENGTH = 273, 279  # of strips
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "message"),
+    [
+        ({"tile": (16, 16)}, {257: 700}, "it has 35 of 308 tiles"),
+        ({"tile": (16, 16), "planarconfig": "separate"}, {257: 700}, "it has 105 of 924 tiles"),
+        ({"tile": (16, 16)}, {COUNTS: (7, 0)}, "it has 34 of 35 tiles"),
+        ({"tile": (16, 16)}, {OFFSETS: (7, 0)}, "it has 34 of 35 tiles"),
+        ({"rowsperstrip": 7}, {257: 700}, "it has 10 of 100 strips"),
+        ({"compression": None}, {257: 700}, "its pixels are not 210000 bytes"),
+        ({"compression": None}, {PLACE: (0, 0)}, "its pixels are not 21000 bytes"),
+        ({"compression": None}, {LENGTH: (0, 0)}, "its pixels are not 21000 bytes"),
+    ],
+)
+def test_missing_parts_of_a_tiff_are_not_made_up(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    streaming: Callable[[bool], None],
+    options: dict[str, Any],
+    changes: dict[int, Any],
+    message: str,
+) -> None:
+    path = tmp_path / "in.tif"
+    pixels = random_pixels((70, 100, 3), "uint8")
+    if "planarconfig" in options:
+        pixels = np.moveaxis(pixels, -1, 0)
+    save_tiff(path, pixels, **{"compression": "deflate", **options})
+    change_tags(path, changes)
+    streaming(True)
+    monkeypatch.setattr(deep, "scratch_array", None)  # nothing is written for such files
+    with pytest.raises(ImageError, match=rf"in\.tif: the file is damaged: {message}"):
+        frame_of_streamed(path)
+
+
+def test_tiles_that_are_empty_on_purpose_are_zero(
+    tmp_path: Path, streaming: Callable[[bool], None]
+) -> None:
+    path = tmp_path / "in.tif"
+    pixels = random_pixels((70, 100, 3), "uint8")
+    save_tiff(path, pixels, tile=(16, 16), compression="deflate")
+    change_tags(path, {OFFSETS: (0, 0), COUNTS: (0, 0)})
+    streaming(True)
+    pixels[:16, :16] = 0
+    np.testing.assert_array_equal(frame_of_streamed(path), pixels)
+
+
+def change_tags(path: Path, changes: dict[int, Any]) -> None:
+    """Give tags of a page another value; or (n, value), to one value of several."""
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages[0].tags
+        for code, change in changes.items():
+            value = change
+            if isinstance(change, tuple):
+                values = list(tags[code].value)
+                values[change[0]] = change[1]
+                value = tuple(values)
+            tags[code].overwrite(value)
+
+
+def frame_of_streamed(path: Path) -> Pixels:
+    with open_picture(path, path.parent) as file:
+        (frame,) = file.frames
+        return np.array(frame.pixels)
+
+
 def test_too_many_pixels_say_what_to_give(
     run: Run, streaming: Callable[[bool], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

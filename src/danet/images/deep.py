@@ -6,6 +6,7 @@ tifffile, of ``danet[formats]``, read and write them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -210,7 +211,8 @@ def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
             memory-mapped then.
 
     Raises:
-        ImageError: they are neither grey nor RGB, or have more channels than these.
+        ImageError: they are neither grey nor RGB, have more channels than these, or are not all
+            in the file.
         DanetError: there is no room for them.
     """
     is_inverted = page.photometric == _MINIMUM_IS_WHITE and page.dtype.kind == "u"
@@ -222,6 +224,7 @@ def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
             f"{page.samplesperpixel} channels and a depth of {page.imagedepth} are not supported; "
             "take 1 to 4 channels"
         )
+    _check_segments(page)
     out: Any = None
     if scratch is not None and page.nbytes > _LARGE:
         order = np.dtype(page.parent.byteorder + page.dtype.char)
@@ -231,3 +234,20 @@ def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
     if is_inverted:
         np.invert(pixels, out=pixels)
     return np.moveaxis(pixels, 0, -1) if page.planarconfig == _SEPARATE_PLANES else pixels
+
+
+def _check_segments(page: Any) -> None:
+    """Refuse a page of which strips or tiles are missing: tifffile would put zeros in their place.
+
+    Those that have neither place nor length are empty on purpose, as GDAL leaves them.
+    """
+    offsets, counts = page.dataoffsets, page.databytecounts
+    if page.is_contiguous:  # read from its first byte on, whatever the strips are
+        if offsets[0] and (not counts or sum(counts) >= page.nbytes):
+            return
+        raise ImageError(f"the file is damaged: its pixels are not {page.nbytes} bytes")
+    expected = math.prod(page.chunked)
+    there = sum(bool(place) == bool(count) for place, count in zip(offsets, counts, strict=False))
+    if there < expected:
+        kind = "tiles" if page.is_tiled else "strips"
+        raise ImageError(f"the file is damaged: it has {there} of {expected} {kind}")
