@@ -199,6 +199,19 @@ def test_several_jobs_do_what_one_does(run: Run, capsys: pytest.CaptureFixture[s
         np.testing.assert_array_equal(pixels(f"1/{name}"), pixels(f"3/{name}"))
 
 
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_jobs_share_the_free_memory(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], jobs: str
+) -> None:
+    def say(denoiser: danet.Denoiser, *_: object, **__: object) -> None:
+        raise RuntimeError(f"{denoiser.engine.jobs} jobs")
+
+    monkeypatch.setattr(danet.Denoiser, "__call__", say)
+    picture("a.png")
+    assert run("denoise", "a.png", "-o", "out", "--jobs", jobs) == 2
+    assert error_lines(capsys) == [f"a.png: {jobs} jobs"]
+
+
 def test_strength_self_ensemble_and_residual(run: Run, weights: Path) -> None:
     noisy = images.read_image(picture("noisy.png"))
     denoiser = danet.Denoiser.from_pretrained(weights, device="cpu")

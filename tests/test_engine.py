@@ -250,11 +250,15 @@ def test_useless_settings_are_errors(settings: dict[str, Any], message: str) -> 
         Denoiser(UNetDenoiser(2, 2), **settings)
 
 
-def test_the_share_of_the_free_memory_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_the_share_of_the_free_memory_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
     model = network("denoiser", "unet", 2)
-    free = int(2 * 4000 * Denoiser(model).engine.bytes_per_pixel(model))
+    free = int(jobs * 2 * 4000 * Denoiser(model).engine.bytes_per_pixel(model))
     monkeypatch.setattr(engine_module, "free_memory", lambda _: free)
     denoiser = Denoiser(model)
+    denoiser.engine.jobs = jobs
     shapes = calls(denoiser)
     denoiser(torch.rand(3, 101, 83))
     assert len(shapes) > 1

@@ -48,12 +48,15 @@ class Engine:
             result; None: half of what the device has free.
         halo: pixels around a tile that are computed with it; None: as many as make the result
             that of the whole picture.
+        jobs: how many pictures are computed at once, by threads that share what is free;
+            ``max_memory`` is for each of them.
     """
 
     runtime: Runtime
     tile: int | None = None
     max_memory: int | None = None
     halo: int | None = None
+    jobs: int = 1
 
     def check(self, network: Network) -> None:
         """Refuse settings that are of no use.
@@ -172,7 +175,7 @@ class Engine:
         budgets = []
         for device in devices:
             free = free_memory(device)
-            budget = share * free if self.max_memory is None else self.max_memory
+            budget = share * free / self.jobs if self.max_memory is None else self.max_memory
             if device.type == "mps":  # what is above is faulty there
                 budget = min(budget, free)
             budgets.append(budget / devices.count(device))

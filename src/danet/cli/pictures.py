@@ -88,7 +88,8 @@ def add_commands(commands: Any) -> None:
         type=at_least(1),
         default=1,
         metavar="COUNT",
-        help="pictures in work at once, each with memory of its own (default: %(default)s)",
+        help="pictures in work at once, which share the memory that is free; --max-memory is for "
+        "each of them (default: %(default)s)",
     )
     denoise.set_defaults(command=_denoise)
 
@@ -156,6 +157,7 @@ def _denoise(options: argparse.Namespace) -> int:
     jobs = _denoise_jobs(options.pictures, options.output, options.recursive)
     _check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
+    denoiser.engine.jobs = options.jobs
     names = ("strength", "self_ensemble", "residual")
     settings: dict[str, Any] = {name: getattr(options, name) for name in names}
 
