@@ -7,8 +7,8 @@ import logging
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -334,20 +334,27 @@ def _do(
             return "failed"
         return "done"
 
-    counts: Counter[str] = Counter()
+    # Of every thread, also of those that finish after Ctrl-C, whom nobody waits for in turn.
+    outcomes: list[str] = []
     try:
         # disable=None: no bar where standard error is not a terminal.
-        with tqdm(total=len(jobs), unit="picture", disable=None) as bar:
-            for outcome in _outcomes(jobs, attempt, workers):
-                counts[outcome] += 1
+        with (
+            tqdm(total=len(jobs), unit="picture", disable=None) as bar,
+            closing(_each(jobs, lambda job: outcomes.append(attempt(job)), workers)) as finished,
+        ):
+            for _ in finished:
                 bar.update()
     finally:
+        counts = Counter(outcomes)
         if len(jobs) > 1:
             say(", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES))
     return FAILED if counts["failed"] else 0
 
 
-def _outcomes(jobs: list[Job], attempt: Callable[[Job], str], workers: int) -> Iterator[str]:
+def _each(
+    jobs: list[Job], attempt: Callable[[Job], None], workers: int
+) -> Generator[None, None, None]:
+    """Attempt every job, and give something after each."""
     if workers == 1:  # in this thread, where Ctrl-C is felt at once
         yield from map(attempt, jobs)
         return
