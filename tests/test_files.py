@@ -38,3 +38,9 @@ def test_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     target = tmp_path / "file" / "note.txt"
     with pytest.raises(DanetError, match=r"note\.txt: cannot be written"), atomic_write(target):
         pass
+
+
+@pytest.mark.parametrize("path", [".", "/"])
+def test_path_without_a_name_is_an_error(path: str) -> None:
+    with pytest.raises(DanetError, match="not the name of a file"), atomic_write(path):
+        pass

@@ -32,7 +32,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         The path that the block must write to.
 
     Raises:
-        DanetError: the folder or the file cannot be written.
+        DanetError: the folder or the file cannot be written, or ``path`` names no file.
 
     Example:
         >>> import tempfile
@@ -43,6 +43,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         'whole'
     """
     path = Path(path)
+    if not path.name:
+        raise DanetError(f"{path}: not the name of a file")
     # Not tempfile's: that makes files which only their owner may read.
     temporary = path.with_name(f".danet-{secrets.token_hex(8)}{path.suffix}")
     try:
