@@ -403,6 +403,35 @@ def test_generate_keeps_the_depth_and_what_the_file_says(
                 assert written.getexif()[274] == 6
 
 
+@pytest.mark.parametrize("shape", [(37, 50), (37, 50, 3), (37, 50, 1)])
+@pytest.mark.parametrize(
+    ("suffix", "dtype"), [("npy", "float32"), ("npy", "float64"), ("tif", "float32")]
+)
+def test_generate_writes_floats_as_16_bits(
+    run: Run, weights: Path, suffix: str, dtype: str, shape: tuple[int, ...]
+) -> None:
+    pytest.importorskip("imagecodecs")
+    clean = np.random.default_rng(0).random(shape).astype(dtype)
+    images.write_frame(images.Frame(clean, {}), f"clean.{suffix}")
+    assert run("generate", f"clean.{suffix}", "--seed", "1", "-o", "out") == 0
+    (expected,) = danet.NoiseGenerator.from_pretrained(weights, device="cpu").sample(
+        clean, n=1, seed=1
+    )
+    result = images.read_pixels("out/clean_00.png")
+    assert result.dtype == np.uint16
+    assert np.abs(result - 65535.0 * expected.reshape(result.shape)).max() <= 0.51
+
+
+def test_generate_refuses_several_pages(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    page = Image.new("L", (50, 37), 100)
+    page.save("pages.tif", save_all=True, append_images=[page, page])
+    picture("one.png")
+    assert run("generate", "pages.tif", "one.png", "-o", "out") == 2
+    (line,) = error_lines(capsys)
+    assert line.startswith("pages.tif: holds 3 pictures")
+    assert files("out") == ["one_00.png"]
+
+
 def test_generate_without_a_seed_makes_new_noise(run: Run) -> None:
     picture("clean.png")
     assert run("generate", "clean.png", "-o", "one") == 0

@@ -115,7 +115,7 @@ def add_commands(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="the folder to write NAME_00.png, NAME_01.png and so on to",
+        help="the folder to write NAME_00.png, NAME_01.png and so on to; floats become 16 bits",
     )
     generate.set_defaults(command=_generate)
 
@@ -189,6 +189,16 @@ def _around_grey(noise: NDArray[np.float32], out: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def _integers(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Pixels as PNG holds them: floats as 16 bits."""
+    import numpy as np
+
+    if pixels.dtype.kind != "f":
+        return pixels
+    scaled: NDArray[Any] = np.rint(pixels.astype(np.float64).clip(0, 1) * 65535)
+    return scaled.astype(np.uint16)
+
+
 def _generate(options: argparse.Namespace) -> int:
     from danet import images
     from danet.pretrained import NoiseGenerator
@@ -200,10 +210,15 @@ def _generate(options: argparse.Namespace) -> int:
     def work(picture: Path, outputs: list[Path]) -> None:
         _refuse_folder(picture)
         with images.open_picture(picture) as file:
+            if file.count > 1 and file.format != "MPO":  # there the others are previews
+                raise DataError(
+                    f"{picture}: holds {file.count} pictures, and noise is generated for files of "
+                    "one; save them one by one"
+                )
             clean = next(file.frames)
         versions = generator.stream(clean.pixels, len(outputs), options.seed)
         for version, output in zip(versions, outputs, strict=True):
-            images.write_frame(replace(clean, pixels=version), output)
+            images.write_frame(replace(clean, pixels=_integers(version)), output)
 
     with _picture_limits(options.max_pixels):
         return _do(jobs, work)
