@@ -59,6 +59,7 @@ def test_tags_of_every_kind_are_kept(
         loaded.load(exif.tobytes())
         options = {"exif": loaded, "compression": "lzw", "dpi": (300, 200)}
         writer.write(random_pixels((5, 7, 3), dtype), options)
+        writer.finish()
     process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
         assert file.is_bigtiff == (limit < 0)

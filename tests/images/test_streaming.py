@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from danet.cli import main
-from danet.errors import ImageError
-from danet.images import deep, open_picture, process_file
+from danet.errors import DanetError, ImageError
+from danet.images import deep, open_picture, process_file, tiff
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")
@@ -300,3 +301,50 @@ def test_a_bigtiff_keeps_its_exif(tmp_path: Path, dtype: str) -> None:
     process_file(tmp_path / "in.tif", tmp_path / "out.tif", lambda pixels: pixels)
     with tifffile.TiffFile(tmp_path / "out.tif") as file:
         assert file.pages[0].tags["Make"].value == "Maker"
+
+
+@pytest.mark.parametrize(
+    ("mode", "compression", "heights", "is_big"),
+    [
+        ("RGB", "raw", (5, 40), True),  # together 13500 bytes, of which the first page has 1500
+        ("RGB", "raw", (40, 5), True),
+        ("RGB", "raw", (5, 5), False),
+        ("P", "raw", (1, 30), True),  # 3100 bytes, which become four times as many
+        ("P", "raw", (1, 10), False),
+        ("L", "tiff_lzw", (1, 80), True),
+        ("L", "raw", (1, 80), False),
+    ],
+)
+def test_pages_of_several_sizes_become_a_bigtiff_where_they_need_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    compression: str,
+    heights: tuple[int, int],
+    is_big: bool,
+) -> None:
+    pages = [Image.new(mode, (100, height)) for height in heights]
+    pages[0].save(
+        tmp_path / "in.tif", save_all=True, append_images=pages[1:], compression=compression
+    )
+    monkeypatch.setattr(tiff, "_CLASSIC_LIMIT", 10_000)
+    process_file(tmp_path / "in.tif", tmp_path / "out.tif", lambda pixels: pixels)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert file.is_bigtiff == is_big
+        assert tuple(page.shape[0] for page in file.pages) == heights
+
+
+def test_a_tiff_that_cannot_be_finished_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 800
+    Image.new("RGB", (7, 5)).save(tmp_path / "in.tif", exif=exif.tobytes())
+
+    def refuse(*_: object) -> None:
+        struct.pack("<I", 2**32)  # what becomes of a place beyond 4 GiB
+
+    monkeypatch.setattr(tifffile.TiffTag, "overwrite", refuse)
+    with pytest.raises(DanetError, match=r"out\.tif: TIFF cannot hold this picture"):
+        process_file(tmp_path / "in.tif", tmp_path / "out.tif", lambda pixels: pixels)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +38,7 @@ __all__ = [
     "needed",
     "open_tiff",
     "page_info",
+    "pixel_bytes",
     "read_page",
     "read_png",
 ]
@@ -46,7 +47,7 @@ __all__ = [
 LOSSLESS = frozenset({"raw", "packbits", "lzw", "deflate", "adobe_deflate", "lzma", "zstd"})
 
 _DEEP_PNG = ("LA;16B", "RGB;16B", "RGBA;16B")
-_MINIMUM_IS_WHITE, _MINIMUM_IS_BLACK, _RGB = 0, 1, 2
+_MINIMUM_IS_WHITE, _MINIMUM_IS_BLACK, _RGB, _PALETTE = 0, 1, 2, 3
 _PNG_HEAD = 33  # bytes of the signature and the header chunk
 _SEPARATE_PLANES = 2
 SEPARATE_ALPHA = 2
@@ -200,6 +201,14 @@ def all_page_info(page: Any) -> dict[str, Any]:
     if "XResolution" in page.tags and page.resolutionunit != _NO_UNIT:
         info["dpi"] = page.get_resolution("inch")
     return info
+
+
+def pixel_bytes(path: Path) -> int:
+    """The most that the pixels of all pages of a TIFF file can take, as far as it can be told."""
+    with suppress(Exception), open_tiff(path) as pages:  # Pillow reads files that tifffile does not
+        # Palettes become RGBA.
+        return sum(page.nbytes * (4 if page.photometric == _PALETTE else 1) for page in pages)
+    return 0
 
 
 def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:

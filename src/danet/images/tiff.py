@@ -37,6 +37,8 @@ _CLASSIC_LIMIT = 2**32 - 2**25  # bytes, with room for tags
 class TiffWriter:
     """Writes pages of any depth to a TIFF file, one after the other; to be used in a with block.
 
+    `finish` is to be called after the last one.
+
     Args:
         path: the file.
         expected_bytes: about how large it becomes.
@@ -53,10 +55,9 @@ class TiffWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._writer.close()
-        if kind is None:
-            self._fill_in()
+    def __exit__(self, *_: object) -> None:
+        with suppress(Exception):  # a file that failed is not kept
+            self._writer.close()
 
     def write(self, pixels: NDArray[Any], options: Mapping[str, Any]) -> None:
         """Add a page.
@@ -92,8 +93,13 @@ class TiffWriter:
         )
         self._folders.append(folders)
 
-    def _fill_in(self) -> None:
-        """Append the folders of EXIF tags, and point the pages to them."""
+    def finish(self) -> None:
+        """Write what is outstanding, append the folders of EXIF tags, and point the pages to them.
+
+        Raises:
+            struct.error: the file is too large for its kind, or a tag does not fit.
+        """
+        self._writer.close()
         with self._tifffile.TiffFile(self._path, mode="r+b") as file:
             handle = file.filehandle
             for page, folders in zip(file.pages, self._folders, strict=True):

@@ -97,7 +97,10 @@ def process_file(
                 "take .tif, .gif, .webp or .png"
             )
         frames = (replace(frame, pixels=process(frame.pixels)) for frame in file.frames)
-        _write(replace(file, count=count, frames=frames), target, file_format, quality)
+        # The pages of TIFF alone can be of several sizes.
+        several = count > 1 and file.format == file_format == "TIFF"
+        size = deep.pixel_bytes(Path(source)) if several else 0
+        _write(replace(file, count=count, frames=frames), target, file_format, quality, size)
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
@@ -153,7 +156,10 @@ def _target_format(path: Path) -> str:
     return "NPY" if path.suffix.lower() == ".npy" else format_of(path)
 
 
-def _write(file: PictureFile, path: Path, file_format: str, quality: int | None) -> None:
+def _write(
+    file: PictureFile, path: Path, file_format: str, quality: int | None, size: int = 0
+) -> None:
+    """Write a file; ``size`` is about how many bytes its pixels take, if that is known."""
     first = _fitted(next(file.frames), file_format)
     if first.info.get("extrasamples", _ALPHA) != _ALPHA and file_format not in ("TIFF", "NPY"):
         raise ImageError(
@@ -164,7 +170,7 @@ def _write(file: PictureFile, path: Path, file_format: str, quality: int | None)
         with atomic_write(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, first.pixels)
     elif deep.needed(first.pixels) or (file_format == "TIFF" and deep.is_installed()):
-        _write_deep(first, file, path, file_format)
+        _write_deep(first, file, path, file_format, size)
     elif file.count == 1:
         image, options = _image(first), _options(first.info, file_format, quality)
         with atomic_write(path) as temporary, _encoding(path, file_format, image.mode):
@@ -175,7 +181,7 @@ def _write(file: PictureFile, path: Path, file_format: str, quality: int | None)
         _write_animation(first, file, path, file_format, quality)
 
 
-def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str) -> None:
+def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str, size: int) -> None:
     shape, dtype = first.pixels.shape, first.pixels.dtype
     if file_format == "PNG" and dtype.kind == "u" and file.count == 1:
         with atomic_write(path) as temporary, _encoding(path, file_format, str(dtype)):
@@ -186,7 +192,9 @@ def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str) -
             f"{path}: {file_format} cannot hold {dtype} of shape {shape}; take .tif, or .npy for "
             "one picture"
         )
-    size = first.pixels.nbytes * file.count
+    size = max(size, first.pixels.nbytes * file.count)
+    if "lzw" in _compression(first.info):  # it makes noise longer, at worst by half
+        size += size // 2
     with atomic_write(path) as temporary, TiffWriter(temporary, size) as writer:
         for frame in _then(first, file.frames):
             with _encoding(path, file_format, str(dtype)):
@@ -196,6 +204,8 @@ def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str) -
                     key: frame.info[key] for key in ("tile", "extrasamples") if key in frame.info
                 }
                 writer.write(frame.pixels, options | kept)
+        with _encoding(path, file_format, str(dtype)):
+            writer.finish()
 
 
 def _write_pages(first: Frame, file: PictureFile, path: Path) -> None:
