@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from danet import Denoiser, NoiseGenerator
+from danet import Denoiser, NoiseGenerator, engine
 from danet.bench import benchmark_pairs
 from danet.cli import main as main_of_danet
+from danet.cli.console import at_least
 from danet.data import scaled
 from danet.devices import hardware, usable_device
 from danet.images import read_image
@@ -196,12 +197,19 @@ def memory(options: argparse.Namespace) -> None:
         max_memory=options.max_memory,
         runtime=options.runtime,
     )
-    tiles: list[int] = []
-    denoiser.network.register_forward_hook(lambda *_: tiles.append(1))
+    tiles = 0
+    run_tiled = engine.run_tiled
+
+    def counting(items: Sequence[Any], *others: Any, **settings: Any) -> None:
+        nonlocal tiles
+        tiles = len(items)  # of the last attempt, if the memory did not suffice for the first
+        run_tiled(items, *others, **settings)
+
+    # Not by a hook of the network, which other runtimes than PyTorch do not call.
+    engine.run_tiled = counting
     denoiser(np.zeros((64, 64, 3), np.uint8))
     for megapixels in options.megapixels:
         side = round((megapixels * 1e6) ** 0.5)
-        tiles.clear()
         with tempfile.TemporaryDirectory() as folder:
             noisy, result = (
                 np.lib.format.open_memmap(Path(folder) / name, "w+", np.uint8, (side, side, 3))
@@ -212,9 +220,7 @@ def memory(options: argparse.Namespace) -> None:
             with watch:
                 denoiser(noisy, out=result)
             spent = time.perf_counter() - start
-        print(
-            f"| {megapixels} | {len(tiles)} | {watch.peak / 2**20:.0f} | {spent:.0f} |", flush=True
-        )
+        print(f"| {megapixels} | {tiles} | {watch.peak / 2**20:.0f} | {spent:.0f} |", flush=True)
 
 
 def files(options: argparse.Namespace) -> None:
@@ -307,7 +313,7 @@ def precision(options: argparse.Namespace) -> None:
     """Print what a short type changes in the results, and in their PSNR."""
     torch.set_num_threads(options.threads[0])
     exact, short = (
-        Denoiser(options.weights, dtype=dtype, device=options.device)
+        Denoiser(options.weights, dtype=dtype, device=options.device, runtime=options.runtime)
         for dtype in ("float32", options.dtype)
     )
     print(
@@ -383,7 +389,8 @@ def main() -> None:
             sub.add_argument("--weights", default="photo")
             sub.add_argument("--dtype", default="bfloat16")
             sub.add_argument("--device", default="cpu")
-            sub.add_argument("--pictures", type=int)
+            sub.add_argument("--pictures", type=at_least(1))
+            sub.add_argument("--runtime", default="torch")
         if name in ("speed", "one"):
             sub.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
             sub.add_argument("--rounds", type=int, default=3)

@@ -243,11 +243,22 @@ def test_a_smaller_halo_is_nearly_exact_and_a_larger_one_no_better() -> None:
         ({"tile": 1}, "tile is 1, and must be at least 2"),
         ({"halo": -1}, "halo is -1"),
         ({"max_memory": 0}, "max_memory is 0"),
+        ({"tile": 64.5}, "tile is 64.5, and must be a whole number of pixels"),
+        ({"halo": 16.5}, "halo is 16.5, and must be a whole number of pixels"),
+        ({"max_memory": "2G"}, "max_memory is '2G', and must be a whole number of bytes"),
     ],
 )
 def test_useless_settings_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Denoiser(UNetDenoiser(2, 2), **settings)
+
+
+def test_settings_may_be_integers_of_numpy() -> None:
+    model = network("denoiser", "unet", 2)
+    noisy = torch.rand(3, 61, 83)
+    settings: dict[str, Any] = {"tile": 16, "halo": 4, "max_memory": 2**24}
+    of_numpy = {name: np.int64(value) for name, value in settings.items()}
+    assert torch.equal(Denoiser(model, **of_numpy)(noisy), Denoiser(model, **settings)(noisy))
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

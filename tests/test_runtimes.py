@@ -2,6 +2,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from danet import devices, runtimes
 from danet.devices import fast_dtype
-from danet.errors import ConfigError
+from danet.errors import ConfigError, DanetError, DanetWarning
 from danet.networks import UNetDenoiser, UNetGenerator, build
 from danet.pretrained import Denoiser, NoiseGenerator
 from danet.runtimes import Runtime
@@ -91,35 +92,98 @@ def test_other_runtimes_give_no_gradient(runtime: str) -> None:
         denoiser(torch.rand(3, 16, 16, requires_grad=True))
 
 
-def test_auto_is_openvino_for_large_pictures_where_it_is_fast(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_auto_is_openvino_for_large_pictures_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "find_spec", lambda _: True)
-    monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.bfloat16)
+    monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.float32)
     network, large = UNetDenoiser(2, 2), 2**23
     assert Runtime().chosen(network, large) == "openvino"
     assert Runtime().chosen(network, large - 1) == "torch"
-    for settings in ({"dtype": "float32"}, {"compiled": True}, {"others": [torch.device("cpu")]}):
+    for settings in ({"dtype": "bfloat16"}, {"compiled": True}, {"others": [torch.device("cpu")]}):
         assert Runtime(**settings).chosen(network, large) == "torch"
     monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
     assert Runtime().chosen(network, large) == "torch"
     monkeypatch.undo()
-    monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.float32)
+    monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.bfloat16)
     assert Runtime().chosen(network, large) == "torch"
+
+
+def test_auto_goes_on_with_torch_where_openvino_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: True)
+    monkeypatch.setattr(runtimes, "_WORTH_CONVERTING", 1)
+
+    def broken(*_: object) -> None:
+        raise OSError("libtbb is missing")
+
+    monkeypatch.setattr(runtimes, "_openvino", broken)
+    network, noisy = UNetDenoiser(4, 2), torch.rand(3, 40, 61)
+    expected = Denoiser(network, runtime="torch", dtype="float32")(noisy)
+    with pytest.warns(DanetWarning, match="libtbb is missing; PyTorch computes instead"):
+        result = Denoiser(network, dtype="float32")(noisy)
+    assert torch.equal(result, expected)
 
 
 @pytest.mark.skipif("openvino" not in INSTALLED, reason="OpenVINO is not installed")
 def test_what_auto_takes_is_what_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.bfloat16)
     monkeypatch.setattr(runtimes, "_WORTH_CONVERTING", 40 * 61)
+    taken: list[str] = []
+    chosen = Runtime.chosen
+
+    def noted(*given: Any) -> str:
+        taken.append(chosen(*given))
+        return taken[-1]
+
+    monkeypatch.setattr(Runtime, "chosen", noted)
     network, noisy = UNetDenoiser(4, 2), torch.rand(3, 40, 61)
-    asked = Denoiser(network, runtime="openvino")
-    assert torch.equal(Denoiser(network)(noisy), asked(noisy))
-    assert not torch.equal(Denoiser(network)(noisy[:, 1:]), asked(noisy[:, 1:]))
+    denoiser = Denoiser(network, dtype="float32")
+    asked = Denoiser(network, dtype="float32", runtime="openvino")
+    assert torch.equal(denoiser(noisy), asked(noisy))
+    denoiser(noisy[:, 1:])
     # Gradients are PyTorch's.
     noisy.requires_grad_()
-    Denoiser(network)(noisy).sum().backward()
+    denoiser(noisy).sum().backward()
     assert noisy.grad is not None
+    assert taken == ["openvino", "openvino", "torch", "torch"]
+
+
+@pytest.mark.parametrize("runtime", INSTALLED)
+def test_threads_share_what_was_converted(runtime: str) -> None:
+    network = UNetDenoiser(4, 2)
+    denoiser = Denoiser(network, runtime=runtime, dtype="float32")
+    plain = Denoiser(network, runtime="torch", dtype="float32")
+    pictures = [torch.rand(3, 16 * size, 160) for size in range(1, 9)] * 3
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(denoiser, pictures))
+    for picture, result in zip(pictures, results, strict=True):
+        torch.testing.assert_close(result, plain(picture), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", INSTALLED)
+@pytest.mark.parametrize("text", ["std::bad_alloc", "shapes do not match"])
+def test_errors_of_the_runtimes_are_those_of_danet(
+    runtime: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise KeyError(text)
+
+    monkeypatch.setattr(Runtime, "_converted", lambda *_: fail)
+    denoiser = Denoiser(UNetDenoiser(4, 2), runtime=runtime)
+    message = "smallest tile" if "alloc" in text else f"the runtime '{runtime}' failed"
+    with pytest.raises(DanetError, match=message):
+        denoiser(torch.rand(3, 16, 16))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"devices": "cpu,cpu"}, *({"runtime": name} for name in INSTALLED)]
+)
+def test_weights_of_fused_optimizers_are_followed(settings: dict[str, str]) -> None:
+    network, noisy = UNetDenoiser(4, 2), torch.rand(2, 3, 40, 61)
+    denoiser = Denoiser(network, dtype="float32", **settings)  # type: ignore[arg-type]
+    denoiser(noisy)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
+    network(torch.rand(1, 3, 16, 16)).square().sum().backward()
+    optimizer.step()
+    expected = Denoiser(network, runtime="torch", dtype="float32")(noisy)
+    torch.testing.assert_close(denoiser(noisy), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.skipif("openvino" not in INSTALLED, reason="OpenVINO is not installed")

@@ -33,14 +33,14 @@ def usable_device(device: str | torch.device) -> torch.device:
         # Some devices, such as "meta", make tensors but give no values back.
         torch.zeros(1, device=usable).item()
     # A torch built without CUDA answers with an assertion.
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"the device {str(device)!r} cannot be used here: {reason}") from error
     return usable
 
 
 def usable_devices(
-    device: str | torch.device, devices: str | Sequence[str | torch.device] | None
+    device: str | torch.device, devices: str | torch.device | Sequence[str | torch.device] | None
 ) -> list[torch.device]:
     """One device, or several that share the work.
 
@@ -64,6 +64,8 @@ def usable_devices(
     if devices == "all":
         count = torch.cuda.device_count()
         devices = [f"cuda:{number}" for number in range(count)] or ["auto"]
+    if isinstance(devices, torch.device):
+        devices = [devices]
     names = devices.split(",") if isinstance(devices, str) else devices
     if not names:
         raise ConfigError("devices is empty, and must name at least one")

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from numbers import Integral
 from typing import Any, cast
 
 import torch
@@ -64,6 +65,11 @@ class Engine:
         Raises:
             ConfigError: they are.
         """
+        units = {"tile": "pixels", "max_memory": "bytes", "halo": "pixels"}
+        for name, unit in units.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Integral):
+                raise ConfigError(f"{name} is {value!r}, and must be a whole number of {unit}")
         if self.tile is not None:
             check_tile(self.tile, network.size_multiple)
         if self.max_memory is not None and self.max_memory <= 0:

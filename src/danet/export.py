@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ OPSET = 17
 TOLERANCE = 1e-5
 
 _PAPER = "Dual Adversarial Network: Toward Real-world Noise Removal and Noise Generation, ECCV 2020"
+# The exporter knows of no second thread.
+_EXPORTING = Lock()
 _AXES = {0: "batch", 2: "height", 3: "width"}
 # What is tried: pictures, height and width.
 _SIZES = ((1, 1, 1), (1, 3, 70), (2, 45, 64), (1, 128, 97))
@@ -143,7 +146,7 @@ def to_onnx(module: nn.Module, example: Mapping[str, Tensor], output: str) -> by
         example: its inputs by name, each N x C x H x W.
         output: the name of its only output, which is of that shape too.
     """
-    with warnings.catch_warnings(), torch.no_grad(), TemporaryDirectory() as folder:
+    with _EXPORTING, warnings.catch_warnings(), torch.no_grad(), TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         warnings.simplefilter("ignore")  # the exporter that needs no other package is the old one
         torch.onnx.export(

@@ -115,6 +115,7 @@ def is_out_of_memory(error: BaseException) -> bool:
             "out of memory",
             "can't allocate memory",
             "not enough memory",
+            "failed to allocate memory",  # ONNX Runtime
             "bad_alloc",
             "invalid buffer size",  # what Metal says of one tensor that is too large
         )

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from danet.devices import fast_dtype
-from danet.errors import ConfigError, one_line
+from danet.errors import ConfigError, DanetError, DanetWarning, one_line
 from danet.export import to_onnx
+from danet.memory import is_out_of_memory
 from danet.networks import DenoiserNetwork, GeneratorNetwork, Residual
 
 __all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime"]
@@ -36,6 +37,8 @@ _OPENVINO_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: 
 _WORTH_CONVERTING = 2**23
 # Two threads at once on Apple's device end the process (pytorch issue 197805).
 _METAL = Lock()
+# Networks are copied and converted once, whatever the number of threads that ask for it.
+_MAKING = Lock()
 
 
 class Runtime:
@@ -45,8 +48,8 @@ class Runtime:
     it or added to it, is computed in another type.
 
     Args:
-        name: one of `RUNTIMES`.  "auto" is OpenVINO for large pictures on a CPU with bfloat16
-            units, where it is installed, and else PyTorch.
+        name: one of `RUNTIMES`.  "auto" is OpenVINO for large pictures in float32 on a CPU,
+            where it is installed and takes the network, and else PyTorch.
         dtype: one of `DTYPES`; "auto" is as `danet.devices.fast_dtype` says.
         compiled: whether PyTorch compiles the network, which needs a C++ compiler and takes
             a minute for each new shape.
@@ -92,6 +95,11 @@ class Runtime:
         """Without what was made for a network, which is made again."""
         return {**self.__dict__, "_made": None, "_copied": None}
 
+    def leave_others(self) -> None:
+        """Compute on the network's own device alone from here on."""
+        self.others = ()
+        self._copied = None
+
     def devices(self, network: Network) -> list[torch.device]:
         """The network's own device, and the others."""
         return [next(network.parameters()).device, *self.others]
@@ -115,7 +123,7 @@ class Runtime:
             pixels >= _WORTH_CONVERTING
             and device.type == "cpu"
             and not (self.others or self.compiled)
-            and self.resolved_dtype(device) == fast_dtype(device) == torch.bfloat16
+            and self.resolved_dtype(device) == torch.float32
             and find_spec("openvino") is not None
         )
         return "openvino" if fit else "torch"
@@ -152,8 +160,15 @@ class Runtime:
                 raise ConfigError(
                     f"the runtime {name!r} computes on the CPU, and the network is on {device}"
                 )
-            yield _adding(network, self._converted(network, name, dtype))
-            return
+            try:
+                residual = self._converted(network, name, dtype)
+            except ConfigError as error:
+                if self.name != "auto":
+                    raise
+                warnings.warn(f"{error}; PyTorch computes instead", DanetWarning, stacklevel=2)
+            else:
+                yield _adding(network, residual, name)
+                return
         forward = self._compiled(network) if self.compiled else network
         # One context for all calls: it keeps the weights that it has turned into another type.
         low = torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext()
@@ -163,10 +178,11 @@ class Runtime:
     def _copies(self, network: Network) -> list[Network]:
         if not self.others:
             return []
-        key = _state(network)
-        if self._copied is None or self._copied[0] != key:
-            self._copied = key, [copy.deepcopy(network).to(device) for device in self.others]
-        return self._copied[1]
+        with _MAKING:
+            key = _state(network)
+            if self._copied is None or self._copied[0] != key:
+                self._copied = key, [copy.deepcopy(network).to(device) for device in self.others]
+            return self._copied[1]
 
     def _compiled(self, network: Network) -> Callable[..., Tensor]:
         if self._made is None or self._made[0] is not network:
@@ -178,25 +194,28 @@ class Runtime:
     ) -> Callable[[NDArray[Any]], NDArray[Any]]:
         """The residual, made for the weights as they are."""
         threads = torch.get_num_threads()
-        key = (threads, dtype, _state(network))
-        if self._made is None or self._made[0] != key:
-            make = _openvino if name == "openvino" else _onnx
-            try:
-                self._made = key, make(network, dtype, threads)
-            # The converters raise nearly anything.
-            except Exception as error:
-                raise ConfigError(
-                    f"the runtime {name!r} cannot take the network: {one_line(error)}"
-                ) from error
-        return self._made[1]
+        with _MAKING:
+            key = (threads, dtype, _state(network))
+            if self._made is None or self._made[0] != key:
+                make = _openvino if name == "openvino" else _onnx
+                try:
+                    self._made = key, make(network, dtype, threads)
+                # The converters raise nearly anything.
+                except Exception as error:
+                    raise ConfigError(
+                        f"the runtime {name!r} cannot take the network: {one_line(error)}"
+                    ) from error
+            return self._made[1]
 
 
 def _state(network: Network) -> tuple[Any, ...]:
-    """What differs whenever the weights do, but for writes into a tensor's ``data``."""
-    return network, [
-        (id(tensor), tensor.data_ptr(), None if tensor.is_inference() else tensor._version)
-        for tensor in chain(network.parameters(), network.buffers())
-    ]
+    """What differs whenever the weights do."""
+    tensors = list(chain(network.parameters(), network.buffers()))
+    with torch.no_grad():
+        # Fused optimizers write without raising the version.
+        sums = torch.stack([tensor.to(torch.float32).sum() for tensor in tensors]).tolist()
+    versions = [None if tensor.is_inference() else tensor._version for tensor in tensors]
+    return network, [(id(tensor), tensor.data_ptr()) for tensor in tensors], versions, sums
 
 
 def _forward(forward: Callable[..., Tensor], device: torch.device, *, joined: bool) -> Predict:
@@ -218,16 +237,23 @@ def _forward(forward: Callable[..., Tensor], device: torch.device, *, joined: bo
 
 
 def _adding(
-    network: Network, residual: Callable[[NDArray[Any]], NDArray[Any]]
-) -> Callable[[Tensor], Tensor]:
+    network: Network, residual: Callable[[NDArray[Any]], NDArray[Any]], name: str
+) -> Predict:
     sign = 1 if isinstance(network, GeneratorNetwork) else -1
 
     def predict(pixels: Tensor) -> Tensor:
         if pixels.requires_grad and torch.is_grad_enabled():
             raise ConfigError("only the runtime 'torch' gives gradients")
-        with torch.no_grad():
-            given = pixels.detach().cpu().contiguous().numpy()
-            return torch.from_numpy(given[:, :3] + sign * residual(given))
+        given = pixels.detach().cpu().contiguous().numpy()
+        try:
+            found = residual(given)
+        # The runtimes have errors of their own, those for a lack of memory among them.
+        except Exception as error:
+            plain = RuntimeError(one_line(error))
+            if is_out_of_memory(plain):
+                raise plain from error
+            raise DanetError(f"the runtime {name!r} failed: {plain}") from error
+        return torch.from_numpy(given[:, :3] + sign * found)
 
     return predict
 
@@ -265,9 +291,11 @@ def _openvino(
     }
     compiled = _core().compile_model(model, "CPU", settings)
 
+    computing = Lock()  # it has one place for its results
+
     def residual(pixels: NDArray[Any]) -> NDArray[Any]:
-        result: NDArray[Any] = compiled(pixels)[0]
-        return result
+        with computing:
+            return np.array(compiled(pixels)[0])
 
     return residual
 

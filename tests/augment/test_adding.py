@@ -124,12 +124,46 @@ def test_a_source_is_taken_or_loaded_on_the_cpu(tiny_weights: Path) -> None:
         (1, (2, 1), "strength is 2, 1"),
         (1, (-1, 1), "strength is -1, 1"),
         (1, (0, float("nan")), "strength is 0, nan"),
-        (1, (1,), "strength has 1 values"),
+        (1, (1,), r"strength is \(1,\), and must be two numbers"),
+        (1, 1.0, "strength is 1.0, and must be two numbers"),
+        (1, "ab", "strength is 'ab', and must be two numbers"),
+        (1, (1, None), r"strength is \(1, None\), and must be two numbers"),
+        ("x", (1, 1), "p is 'x', and must be a number from 0 to 1"),
     ],
 )
-def test_settings_of_no_use(p: float, strength: tuple[float, ...], match: str) -> None:
+def test_settings_of_no_use(p: Any, strength: Any, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         check_settings(p, strength)
+
+
+def test_settings_may_be_numbers_of_numpy() -> None:
+    assert check_settings(np.float32(0.5), np.array([0, 2])) == (0, 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("strength", "match"),
+    [
+        (-3, "strength is -3, and must be finite numbers from 0"),
+        (float("nan"), "strength is nan"),
+        ([1, float("inf")], r"strength is \[1, inf\]"),
+        (1e300, "strength is 1e\\+300"),  # infinite in float32
+        ("ab", "strength is 'ab'"),
+        ([1, 2, 3], "strength has 3 values for 2 pictures"),
+        ([], "strength has 0 values for 2 pictures"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_strengths_of_no_use(strength: Any, match: str, dtype: torch.dtype) -> None:
+    with pytest.raises(ConfigError, match=match):
+        add_noise(torch.ones(2, 3, 8, 8, dtype=dtype), WHITE, seed=1, strength=strength)
+
+
+def test_a_source_may_be_named(tiny_weights: Path) -> None:
+    clean = torch.rand(3, 20, 30)
+    expected = add_noise(clean, noise_source(tiny_weights), seed=1)
+    assert torch.equal(add_noise(clean, str(tiny_weights), seed=1), expected)
+    with pytest.raises(ConfigError, match="noise is a int"):
+        add_noise(clean, 3, seed=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("library", ["albumentations", "torchvision"])

@@ -134,6 +134,19 @@ def test_masks_boxes_and_labels_are_left_alone() -> None:
         assert torch.equal(value, sample[name]), name
 
 
+@pytest.mark.parametrize("p", [0, 1])
+def test_where_there_are_no_pictures_there_is_nothing_to_do(p: float) -> None:
+    for empty in (
+        tv_tensors.Video(torch.empty(0, 3, 24, 32)),
+        tv_tensors.Video(torch.empty(2, 0, 3, 24, 32)),
+        tv_tensors.Image(torch.empty(0, 3, 24, 32, dtype=torch.uint8)),
+        torch.empty(0, 3, 24, 32),
+    ):
+        made = AddNoise(WHITE, p=p)(empty)
+        assert type(made) is type(empty)
+        assert (made.shape, made.dtype) == (empty.shape, empty.dtype)
+
+
 def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(ImageError, match="no picture"):
         AddNoise(WHITE, p=0)(torch.rand(8, 8))

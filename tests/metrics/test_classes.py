@@ -134,6 +134,13 @@ def test_half_precision_and_forward() -> None:
     assert metric.compute().dtype == torch.float32
 
 
+def test_the_divergences_are_told_apart_by_their_classes() -> None:
+    assert not isinstance(classes.KLD(), classes.AKLD)
+    assert not isinstance(classes.AKLD(), classes.KLD)
+    assert not classes.KLD.higher_is_better
+    assert not classes.AKLD.higher_is_better
+
+
 def test_errors() -> None:
     for name in classes.__all__:
         with pytest.raises(ConfigError, match="preset is 'neither', and must be one of"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,30 @@ def test_each_network_has_its_own_numbers(
     assert denoiser | generator == both
     assert set(both) - set(denoiser) == {"validation/akld"}
     assert set(both) - set(generator) == {"validation/psnr", "validation/ssim"}
+
+
+def test_each_network_is_applied_by_pytorch_alone(
+    pairs: list[Pictures],
+    networks: tuple[UNetDenoiser, UNetGenerator],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Denoiser | NoiseGenerator] = []
+
+    def recorded(cls: Any) -> Any:
+        def make(*weights: Any, **settings: Any) -> Any:
+            made.append(cls(*weights, **settings))
+            return made[-1]
+
+        return make
+
+    for cls in (Denoiser, NoiseGenerator):
+        monkeypatch.setattr(f"danet.train.validate.{cls.__name__}", recorded(cls))
+    validation = Validation(pairs, crop=32, limit=3, fakes=1)
+    for use in (validation.measure, validation.grid):
+        made.clear()
+        use(*networks)
+        assert [id(model.network) for model in made] == [id(network) for network in networks]
+        assert {model.engine.runtime.name for model in made} == {"torch"}
 
 
 def test_nothing_else_changes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from numbers import Real
 from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -58,19 +59,25 @@ def check_settings(p: float, strength: Sequence[float]) -> tuple[float, float]:
         The strength.
 
     Raises:
-        ConfigError: ``p`` is not from 0 to 1, or the strength is not a rising range from 0.
+        ConfigError: ``p`` is no number from 0 to 1, or the strength is no rising range from 0.
     """
+    if not _is_number(p):
+        raise ConfigError(f"p is {p!r}, and must be a number from 0 to 1")
     check_share("p", p)
-    if len(strength) != 2:
-        raise ConfigError(f"strength has {len(strength)} values, and must have 2: low and high")
-    low, high = strength
+    try:
+        low, high = strength
+        pair = _is_number(low) and _is_number(high)
+    except (TypeError, ValueError):  # it is no sequence, or of another length
+        pair = False
+    if not pair:
+        raise ConfigError(f"strength is {strength!r}, and must be two numbers: low and high")
     check_range("strength", (low, high))
     return low, high
 
 
 def add_noise(
     clean: _PictureT,
-    source: NoiseGenerator | NoiseModel,
+    source: Noise,
     *,
     seed: int,
     strength: float | Sequence[float] = 1.0,
@@ -80,7 +87,8 @@ def add_noise(
     Args:
         clean: a PIL image, array or tensor, as `danet.images.to_tensor` takes it, or a tensor of
             uint8.  It is left as it is.
-        source: what makes the sample.
+        source: what makes the sample, as `noise_source` takes it.  Weights given by name are
+            loaded anew in each call.
         seed: not negative; the same one gives the same noise.  Pictures of a batch have noise of
             their own each.
         strength: 0 adds nothing, 1 the noise as the source makes it; of a batch, one for
@@ -91,7 +99,9 @@ def add_noise(
 
     Raises:
         ImageError: the picture cannot be taken; the message says why.
-        ConfigError: the seed is negative.
+        ConfigError: the seed is negative; a strength is negative or not finite, or there are
+            neither one nor as many as pictures; or the source is none.
+        WeightsError: there are no such weights, or they do not fit.
         DanetError: the memory does not suffice.
 
     Example:
@@ -105,6 +115,27 @@ def add_noise(
         noisy = add_noise(clean / 255, source, seed=seed, strength=strength)
         return (noisy * 255).round().to(torch.uint8)
     pixels, form = to_tensor(clean)
-    sample = source.sample(pixels, n=1, seed=seed)[0]
-    weight = pixels.new_tensor(strength).reshape(-1, 1, 1, 1)
-    return cast(_PictureT, from_tensor(torch.lerp(pixels, sample, weight), form))
+    weights = _weights(strength, pixels)
+    sample = noise_source(source).sample(pixels, n=1, seed=seed)[0]
+    return cast(_PictureT, from_tensor(torch.lerp(pixels, sample, weights), form))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)
+
+
+def _weights(strength: float | Sequence[float], pixels: Tensor) -> Tensor:
+    """The strengths, 1 or N x 1 x 1 x 1."""
+    try:
+        weights = torch.as_tensor(strength, dtype=pixels.dtype, device=pixels.device)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        weights = pixels.new_tensor(float("nan"))
+    # Neither infinity nor NaN is within.
+    if not ((weights >= 0) & (weights < float("inf"))).all():
+        raise ConfigError(f"strength is {strength!r}, and must be finite numbers from 0")
+    if weights.numel() not in (1, len(pixels)):
+        raise ConfigError(
+            f"strength has {weights.numel()} values for {len(pixels)} pictures, and must have one "
+            "for all or one for each"
+        )
+    return weights.reshape(-1, 1, 1, 1)

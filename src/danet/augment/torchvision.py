@@ -90,12 +90,17 @@ class AddNoise(v2.Transform):
         return tv_tensors.wrap(self._tensor(inpt.as_subclass(Tensor), frames), like=inpt)
 
     def _tensor(self, pictures: Tensor, frames: int) -> Tensor:
-        """... x C x H x W, of which ``frames`` in a row share a chance and a strength."""
+        """... x C x H x W, of which ``frames`` in a row share a chance and a strength.
+
+        Where there are no pictures at all, as in an empty batch, it is given back as it is.
+        """
         if pictures.ndim < 3:
             raise ImageError(
                 f"a tensor of shape {tuple(pictures.shape)} is no picture; it must be "
                 "... x C x H x W"
             )
+        if pictures.numel() == 0:
+            return pictures
         batch = pictures.reshape(-1, *pictures.shape[-3:])
         drawn = self._draw(len(batch) // frames)
         strengths = [strength for strength in drawn for _ in range(frames)]

@@ -124,7 +124,19 @@ class SSIM(PSNR):
         self._add(metrics.ssim(target, preds, **self.settings), target)
 
 
-class AKLD(_Mean):
+class _Divergence(_Mean):
+    """The mean of a divergence of one of the presets."""
+
+    higher_is_better = False
+    _presets: Mapping[str, Any]
+
+    def __init__(self, preset: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        chosen(preset, self._presets)
+        self.preset = preset
+
+
+class AKLD(_Divergence):
     """`danet.metrics.akld` over many pictures, in nats per pixel.
 
     Args:
@@ -143,13 +155,10 @@ class AKLD(_Mean):
         0.0
     """
 
-    higher_is_better = False
-    _presets: Mapping[str, Any] = metrics.AKLD_PRESETS
+    _presets = metrics.AKLD_PRESETS
 
     def __init__(self, preset: str = "danet", **settings: Any) -> None:
-        super().__init__(**settings)
-        chosen(preset, self._presets)
-        self.preset = preset
+        super().__init__(preset, **settings)
 
     def update(self, clean: Any, noisy: Any, fakes: Any, n: int = 50, seed: int = 0) -> None:
         """Count a pair or a batch of N x 3 x H x W with its fakes or what makes them.
@@ -162,7 +171,7 @@ class AKLD(_Mean):
         self._add(metrics.akld(clean, noisy, fakes, n, seed, preset=self.preset), clean)
 
 
-class KLD(AKLD):
+class KLD(_Divergence):
     """`danet.metrics.kld` over many pictures, in nats.
 
     Args:

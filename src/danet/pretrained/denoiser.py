@@ -53,8 +53,8 @@ class Denoiser(Pretrained):
         compile: whether PyTorch compiles the network, which needs a C++ compiler and a minute.
         runtime: "torch", "openvino" or "onnx"; the last two compute on the CPU alone, and need
             ``pip install 'danet[openvino]'`` or ``'danet[onnx]'``.  "auto" is "openvino" for
-            pictures from 8 megapixels on a CPU with bfloat16 units, where it is installed, and
-            else "torch".
+            pictures from 8 megapixels in float32 on a CPU, where it is installed, and else
+            "torch".
 
     Attributes:
         network: the network, an ordinary module.  Train it by calling it directly.

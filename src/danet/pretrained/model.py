@@ -233,7 +233,7 @@ class Pretrained:
             ConfigError: there is no such device here.
         """
         self.network.to(usable_device(device))
-        self.engine.runtime.others = ()
+        self.engine.runtime.leave_others()
         return self
 
     @property

@@ -96,16 +96,17 @@ class Validation:
         Raises:
             ImageError: a network gives NaN or infinity.
         """
+        denoise, generate = _models(denoiser, generator)
         rows = []
         for seed, pair in enumerate(self._pairs):
             clean, noisy = map(_as_floats, pair)
             row = {}
-            if denoiser is not None:
-                denoised = Denoiser(denoiser, tile=None)(noisy)
+            if denoise is not None:
+                denoised = denoise(noisy)
                 row["validation/psnr"] = metrics.psnr(clean, denoised)
                 row["validation/ssim"] = metrics.ssim(clean, denoised)
-            if generator is not None:
-                fakes = NoiseGenerator(generator, tile=None).stream(clean, self._fakes, seed)
+            if generate is not None:
+                fakes = generate.stream(clean, self._fakes, seed)
                 row["validation/akld"] = metrics.akld(clean, noisy, fakes)
             rows.append(row)
         return _means(rows) | self._noisy
@@ -130,16 +131,16 @@ class Validation:
             from the clean one by, around grey and five times as strong.  What would need a
             network that is None is left out.
         """
+        denoise, generate = _models(denoiser, generator)
         rows = []
         for index in _spread(len(self._pairs), pictures):
             clean, noisy = map(_as_floats, self._pairs[index])
             row = {"noisy": noisy}
-            if denoiser is not None:
-                row["denoised"] = Denoiser(denoiser, tile=None)(noisy)
+            if denoise is not None:
+                row["denoised"] = denoise(noisy)
             row["clean"] = clean
-            if generator is not None:
-                source = NoiseGenerator(generator, tile=None)
-                (row["generated"],) = source.stream(clean, 1, index)
+            if generate is not None:
+                (row["generated"],) = generate.stream(clean, 1, index)
             differences = {
                 f"{_AMPLIFIED} x ({name} - clean)": 0.5 + _AMPLIFIED * (picture - clean)
                 for name, picture in row.items()
@@ -147,6 +148,16 @@ class Validation:
             }
             rows.append(row | differences)
         return _sheet(rows)
+
+
+def _models(
+    denoiser: DenoiserNetwork | None, generator: GeneratorNetwork | None
+) -> tuple[Denoiser | None, NoiseGenerator | None]:
+    """What applies the networks: by PyTorch, as "auto" would follow the size of each picture."""
+    return (
+        None if denoiser is None else Denoiser(denoiser, runtime="torch"),
+        None if generator is None else NoiseGenerator(generator, runtime="torch"),
+    )
 
 
 def _spread(count: int, limit: int) -> list[int]:
