@@ -16,7 +16,7 @@ FLOORS = {
             "errors",
             "backbones networks files devices images sizes filters sampling",
             "memory parts export runtimes engine tiling treatment ensemble batching "
-            "metrics noise noise_level data screening layouts container prepare check",
+            "metrics noise noise_level data made screening layouts container prepare check",
             "weights pretrained",
             "augment bench train",
             "cli __main__ __init__",

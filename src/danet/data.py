@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -25,7 +25,9 @@ __all__ = [
     "Pair",
     "PairPatches",
     "Pixels",
+    "areas",
     "check_same_size",
+    "draw_window",
     "fingerprint",
     "folder_pairs",
     "picture_files",
@@ -33,8 +35,10 @@ __all__ = [
     "polyu_pairs",
     "read_pair",
     "read_picture",
+    "resize",
     "scaled",
     "screened_tiles",
+    "turned",
 ]
 
 # A picture as it is trained on, H x W x 3.
@@ -248,15 +252,19 @@ def screened_tiles(
                 yield clean[window].copy(), noisy[window].copy()
 
 
-def _draw_window(rng: np.random.Generator, picture: Pixels, size: int) -> tuple[slice, slice]:
+def draw_window(rng: np.random.Generator, picture: Pixels, size: int) -> tuple[slice, slice]:
     """A window of a picture."""
     height, width = picture.shape[:2]
     top, left = rng.integers(0, height - size + 1), rng.integers(0, width - size + 1)
     return np.s_[top : top + size, left : left + size]
 
 
-def _areas(pictures: Iterable[Pixels], size: int, setting: str) -> NDArray[np.float64]:
-    """The share that each picture has in the area of all; ``setting`` is why ``size`` is needed."""
+def areas(pictures: Iterable[Pixels], size: int, setting: str) -> NDArray[np.float64]:
+    """The share that each picture has in the area of all; ``setting`` is why ``size`` is needed.
+
+    Raises:
+        DataError: there are no pictures, or one is smaller than that.
+    """
     sides = np.array([picture.shape[:2] for picture in pictures], dtype=np.float64)
     if not sides.size:
         raise DataError("there are no pictures to draw patches from")
@@ -270,7 +278,8 @@ def _areas(pictures: Iterable[Pixels], size: int, setting: str) -> NDArray[np.fl
     return shares
 
 
-def _resize(picture: Pixels, size: int) -> Pixels:
+def resize(picture: Pixels, size: int) -> Pixels:
+    """A square picture with other numbers of rows and columns, of the same type."""
     bicubic = Image.Resampling.BICUBIC
     if picture.dtype == np.uint8:
         return np.asarray(Image.fromarray(picture).resize((size, size), bicubic))
@@ -296,17 +305,20 @@ def scaled(picture: Pixels) -> NDArray[np.float32]:
     return scaled
 
 
+def turned(rng: np.random.Generator, picture: NDArray[Any]) -> NDArray[Any]:
+    """One of the eight flips and rotations of an H x W x C picture."""
+    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+    rotated: NDArray[Any] = np.rot90(picture, turns)
+    return rotated[:, ::-1] if flip else rotated
+
+
 def _finish(
     rng: np.random.Generator, clean: NDArray[np.floating], noisy: NDArray[np.floating]
 ) -> tuple[Tensor, Tensor]:
     """One of the eight flips and rotations, as two 3 x H x W tensors."""
-    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-    parts = []
-    for array in (clean, noisy):
-        turned = np.rot90(array, turns)
-        turned = turned[:, ::-1] if flip else turned
-        parts.append(torch.from_numpy(turned.transpose(2, 0, 1).copy()))
-    return parts[0], parts[1]
+    both = turned(rng, np.concatenate([clean, noisy], axis=-1)).transpose(2, 0, 1)
+    x, y = torch.from_numpy(both.copy()).split(3)
+    return x, y
 
 
 class PairPatches(Dataset[tuple[Tensor, Tensor]]):
@@ -336,16 +348,16 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
         self.pairs = pairs
         self.size, self.seed, self.strength, self.scale = size, seed, strength, scale
         setting = f"a patch size of {size} with a scale from {scale[0]}"
-        self.areas = _areas((clean for clean, _ in pairs), round(size / scale[0]), setting)
+        self.areas = areas((clean for clean, _ in pairs), round(size / scale[0]), setting)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.seed, index))
         source = round(self.size / np.exp(rng.uniform(*np.log(self.scale))))
         clean, noisy = self.pairs[int(rng.choice(len(self.areas), p=self.areas))]
-        window = _draw_window(rng, clean, source)
+        window = draw_window(rng, clean, source)
         clean, noisy = clean[window], noisy[window]
         if source != self.size:
-            clean, noisy = _resize(clean, self.size), _resize(noisy, self.size)
+            clean, noisy = resize(clean, self.size), resize(noisy, self.size)
         x, y = scaled(clean), scaled(noisy)
         factor = np.float32(np.exp(rng.uniform(*np.log(self.strength))))
         if factor != 1:
@@ -385,15 +397,15 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
         self.add_noise, self.shrink = add_noise, shrink
         self.exposure, self.saturation = exposure, saturation
         setting = f"a patch size of {size} with a shrink of {shrink}"
-        self.areas = _areas(pictures, round(size * shrink), setting)
+        self.areas = areas(pictures, round(size * shrink), setting)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.seed, index))
         source = round(self.size * rng.uniform(1, self.shrink))
         picture = self.pictures[int(rng.choice(len(self.areas), p=self.areas))]
-        picture = picture[_draw_window(rng, picture, source)]
+        picture = picture[draw_window(rng, picture, source)]
         if source != self.size:
-            picture = _resize(picture, self.size)
+            picture = resize(picture, self.size)
         clean = scaled(picture) * np.float32(rng.uniform(*self.exposure))
         more = np.float32(rng.uniform(*self.saturation) - 1)
         clean = np.clip(clean + more * (clean - clean.mean(axis=-1, keepdims=True)), 0, 1)
@@ -419,5 +431,21 @@ class Mixture(Dataset[tuple[Tensor, Tensor]]):
         self.shares = np.array(weights, dtype=np.float64) / sum(weights)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.parts[self._part(index)][index]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """The items of several indices, those of one part at once where it gives them so."""
+        shares: dict[int, list[int]] = {}
+        for index in indices:
+            shares.setdefault(self._part(index), []).append(index)
+        items: dict[int, tuple[Tensor, Tensor]] = {}
+        for number, some in shares.items():
+            part = self.parts[number]
+            together = getattr(part, "__getitems__", None)
+            drawn = together(some) if together else [part[index] for index in some]
+            items.update(zip(some, drawn, strict=True))
+        return [items[index] for index in indices]
+
+    def _part(self, index: int) -> int:
         rng = np.random.default_rng((self.seed, index))
-        return self.parts[int(rng.choice(len(self.parts), p=self.shares))][index]
+        return int(rng.choice(len(self.parts), p=self.shares))

@@ -6,6 +6,7 @@ Each is a `NoiseModel` and is sampled as `danet.NoiseGenerator` is.
 from danet.noise.camera import CameraPipeline
 from danet.noise.cbdnet import CBDNetPipeline
 from danet.noise.correlated import CorrelatedGaussian
+from danet.noise.developed import DevelopedNoise
 from danet.noise.gaussian import PoissonGaussian, WhiteGaussian
 from danet.noise.model import NoiseModel
 
@@ -13,6 +14,7 @@ __all__ = [
     "CBDNetPipeline",
     "CameraPipeline",
     "CorrelatedGaussian",
+    "DevelopedNoise",
     "NoiseModel",
     "PoissonGaussian",
     "WhiteGaussian",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from danet.noise import processing
-from danet.noise.model import Array, NoiseModel, check_range, check_share
+from danet.noise.model import Array, NoiseModel, check_range, check_share, log_uniform
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,11 +41,6 @@ _RGB_TO_YCC = np.array(
     dtype=np.float32,
 )
 _YCC_TO_RGB = np.linalg.inv(_RGB_TO_YCC).astype(np.float32)
-
-
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number between two positive ones, uniform in its logarithm."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ class CameraPipeline(NoiseModel):
 
     def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
         """See `NoiseModel.add_noise`; the values are multiples of 1/255."""
-        shot = _between(rng, *self.shot_gain)
+        shot = log_uniform(rng, *self.shot_gain)
         residual: Array = self._develop(clean, shot, rng) - clean
         if rng.random() < self.reduction:
             residual = self._reduce(residual, shot, rng)
@@ -163,7 +158,7 @@ class CameraPipeline(NoiseModel):
         # Mild noise that is coarse in colour cannot be told from pale colours of the picture.
         (low, high), (fine, coarse) = self.shot_gain, self.chroma_blur
         height = math.log(shot / low) / math.log(high / low) if low < high else 1.0
-        chroma = _between(rng, fine, fine * (coarse / fine) ** height)
+        chroma = log_uniform(rng, fine, fine * (coarse / fine) ** height)
         luma = rng.uniform(0, min(chroma, 4.0) / 3)
         parts = residual @ _RGB_TO_YCC.T
         blurred = np.stack(

@@ -14,7 +14,7 @@ from danet import images
 from danet.errors import ConfigError
 from danet.sampling import Sampler, check_draws
 
-__all__ = ["Array", "NoiseModel", "check_range", "check_share"]
+__all__ = ["Array", "NoiseModel", "check_range", "check_share", "log_uniform"]
 
 Array: TypeAlias = NDArray[np.floating]
 
@@ -48,6 +48,11 @@ class NoiseModel(Sampler):
             return images.from_tensor(tensor.new_tensor(noisy).movedim(-1, 1), form)
 
         return (version(child) for child in np.random.SeedSequence(seed).spawn(n))
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number between two positive ones, uniform in its logarithm."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def check_share(name: str, share: float) -> None:
