@@ -188,7 +188,7 @@ def test_every_recipe_is_a_configuration(name: str) -> None:
         ),
         ("updats = 3\n" + MINIMAL, (), "updats: there is no such setting; did you mean 'updates'?"),
         (MINIMAL + "frams = true\n", (), "data.frams: .* did you mean 'frames'?"),
-        (MINIMAL, ["loss.tau=3"], "loss.tau: there is no such setting; there are alpha, penalty"),
+        (MINIMAL, ["loss.tau=3"], "loss.tau: there is no such setting; there are alpha, error"),
         (MINIMAL, ["updates"], "'updates' is no setting"),
         (MINIMAL, ["fakes.generator=photo"], 'fakes need mode = "denoiser"'),
         (MINIMAL, ["accumulate=3"], "accumulate is 3, which does not divide the 16 pairs"),

@@ -27,6 +27,7 @@ from danet.errors import ConfigError, DanetError, DataError, WeightsError
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.train import (
     FakesConfig,
+    LossConfig,
     NetworkConfig,
     OptimizerConfig,
     TrainConfig,
@@ -73,10 +74,16 @@ def variants(config: TrainConfig, weights: Path) -> dict[str, TrainConfig]:
     rates = replace(config.optimizer, clip="adaptive", epoch=1)
     plus = replace(config, mode="denoiser", extra_size=0, fakes=fakes, optimizer=rates)
     modes = {mode: replace(config, mode=mode) for mode in get_args(Mode)}
-    return {**modes, "danet-plus": plus}
+    muon = replace(
+        config,
+        data=replace(config.data, noise="developed"),
+        loss=LossConfig(error="root-mean-square"),
+        optimizer=replace(config.optimizer, rule="muon"),
+    )
+    return {**modes, "danet-plus": plus, "muon": muon}
 
 
-VARIANTS = (*get_args(Mode), "danet-plus")
+VARIANTS = (*get_args(Mode), "danet-plus", "muon")
 
 
 def same_checkpoints(first: TrainConfig, second: TrainConfig) -> bool:

@@ -167,3 +167,11 @@ def test_the_generator_starts_towards_noise_of_the_real_strength() -> None:
     assert between[1, 2] == pytest.approx(0.6, abs=0.1)
     along = (noise[..., 1:] * noise[..., :-1]).mean()
     assert 0.6 < float(along) < 0.9
+
+
+def test_the_root_mean_square_is_a_mean_over_pictures() -> None:
+    clean = torch.rand(3, 3, 8, 8)
+    noise = torch.randn(3, 3, 8, 8) * torch.tensor([0.0, 0.01, 0.1])[:, None, None, None]
+    losses = denoiser_losses(None, clean, clean, clean + noise, measure="root-mean-square")
+    squares = noise.square().mean(dim=(1, 2, 3)) + (1 / 255) ** 2
+    torch.testing.assert_close(losses["loss"], squares.sqrt().mean())

@@ -69,7 +69,8 @@ def resume(state: TrainState, path: Path) -> None:
             if learner.average is not None:
                 learner.average.load_state_dict(_part(saved, f"{name}/average/"))
             learner.norms.copy_(saved.pop(f"{name}/norms"))
-            parameters = list(learner.network.parameters())
+            # An optimiser counts them in the order of its groups.
+            parameters = [p for group in learner.optimizer.param_groups for p in group["params"]]
             slots: dict[int, dict[str, Tensor]] = {}
             for key, value in _part(saved, f"{name}/optimizer/").items():
                 index, slot = key.split("/")

@@ -11,7 +11,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import torch
 
 from danet.errors import ConfigError
+from danet.made import Variety
 from danet.networks import Kind, build
+from danet.noise import DevelopedNoise
 
 __all__ = [
     "DataConfig",
@@ -91,6 +93,12 @@ class DataConfig:
         shrink: largest factor by which clean pictures are made smaller, at least 1.
         exposure: range of factors on their values, the smaller first, above 0 and at most 1.
         saturation: range of factors on their colours' distance from grey, likewise, any size.
+        noise: what makes the noise of the extra pairs: ``"camera"`` is
+            ``danet.noise.CameraPipeline``, ``"developed"`` is ``danet.noise.DevelopedNoise``.
+        developed: settings of the latter.
+        variety: how the clean patches differ that it is added to; in place of shrink, exposure
+            and saturation.  The pictures of ``clean`` are taken for sharp, the pairs' clean
+            sides for soft.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -107,6 +115,9 @@ class DataConfig:
     shrink: float = 2.0
     exposure: tuple[float, float] = (0.3, 1.0)
     saturation: tuple[float, float] = (0.3, 1.5)
+    noise: Literal["camera", "developed"] = "camera"
+    developed: DevelopedNoise = field(default_factory=DevelopedNoise)
+    variety: Variety = field(default_factory=Variety)
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
@@ -207,6 +218,8 @@ class LossConfig:
         tau_denoiser: weight tau1 of the denoiser's absolute error.
         tau_generator: weight tau2 of the difference of the smoothed noise, for the generator.
         penalty: weight lambda of the gradient penalties.
+        error: of the denoiser: ``"absolute"``, the paper's, or ``"root-mean-square"``, as
+            ``danet.train.losses.denoiser_losses`` says.
         reduction: of the absolute error where the denoiser learns from it alone: ``"mean"`` over
             all values, or ``"sum"`` over the values of a picture, as in the authors' DANet+.
 
@@ -218,6 +231,7 @@ class LossConfig:
     tau_denoiser: float = 1000.0
     tau_generator: float = 10.0
     penalty: float = 10.0
+    error: Literal["absolute", "root-mean-square"] = "absolute"
     reduction: Literal["mean", "sum"] = "mean"
     __pydantic_config__ = _STRICT
 
@@ -234,6 +248,8 @@ class OptimizerConfig:
         denoiser: learning rate of the denoiser.
         generator: of the generator.
         discriminator: of the discriminator.
+        rule: ``"adam"``, or ``"muon"`` for the convolutions and Adam for the rest.
+        adam: learning rate of that rest.
         schedule: ``"constant"``; ``"cosine"`` down to a hundredth at the last update; or the
             rates are halved, by ``"paper"`` every 10 epochs, by ``"program"`` after those of
             the authors' program, by ``"program-plus"`` after those of its DANet+.
@@ -250,6 +266,8 @@ class OptimizerConfig:
     denoiser: float = 1e-4
     generator: float = 1e-4
     discriminator: float = 2e-4
+    rule: Literal["adam", "muon"] = "adam"
+    adam: float = 3e-4
     schedule: Schedule = "constant"
     epoch: int = 5000
     warmup: int = 0
@@ -258,7 +276,7 @@ class OptimizerConfig:
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        amounts = ["denoiser", "generator", "discriminator", "warmup"]
+        amounts = ["denoiser", "generator", "discriminator", "adam", "warmup"]
         if self.clip != "adaptive":
             amounts.append("clip")
         rules = {"average": _DECAY, "epoch": _COUNT, **dict.fromkeys(amounts, _AMOUNT)}

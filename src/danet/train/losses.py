@@ -24,6 +24,7 @@ __all__ = [
     "gradient_penalty",
 ]
 
+_LEVEL = 1 / 255
 # Down and to the right, for red, green and blue: far enough apart to be different noise.
 _SHIFTS = ((0, 6), (5, -3), (-5, -3))
 
@@ -124,6 +125,7 @@ def denoiser_losses(
     judged: int | None = None,
     alpha: float = 0.5,
     tau: float = 1000.0,
+    measure: Literal["absolute", "root-mean-square"] = "absolute",
     reduction: Literal["mean", "sum"] = "mean",
 ) -> dict[str, Tensor]:
     """What the denoiser minimises on one batch.
@@ -139,14 +141,21 @@ def denoiser_losses(
         judged: how many pairs, from the first, the critic judges; all by default.
         alpha: weight of the generator's part in the critic.
         tau: weight tau1 of the absolute error.
-        reduction: of the absolute error without a critic: ``"sum"`` adds up the values of a
+        measure: of the error; ``"root-mean-square"`` takes the mean over the pictures of
+            ``sqrt(mean (R(y) - x)^2 + (1/255)^2)`` in place of the absolute error, so that a
+            patch with little noise counts for more than in the mean square.
+        reduction: of the error without a critic: ``"sum"`` adds up the values of a
             picture.
 
     Returns:
         Numbers without axes: ``"loss"``, to be minimised; the mean absolute ``"error"``,
         without its weight; and, if there is a critic, the ``"adversarial"`` term.
     """
-    error = (denoised - clean).abs().mean()
+    if measure == "absolute":
+        error = (denoised - clean).abs().mean()
+    else:
+        square = (denoised - clean).square().mean(dim=(1, 2, 3))
+        error = (square + _LEVEL**2).sqrt().mean()
     if discriminator is None:
         return {"loss": error * (clean[0].numel() if reduction == "sum" else 1), "error": error}
     adversarial = -(1 - alpha) * _score(discriminator, denoised[:judged], noisy[:judged]).mean()

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from danet import data
 from danet.container import PackedPairs
+from danet.made import MadePatches
 from danet.noise import CameraPipeline
 from danet.train.config import DataConfig, TrainConfig, ValidationConfig
 from danet.train.distribution import Team
@@ -111,7 +112,13 @@ def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
             data.PairPatches(pairs, size, seed + 1, strength=source.strength, scale=source.scale)
         )
         shares.append(source.strengthened)
-    if source.strengthened < 1:
+    if source.strengthened < 1 and source.noise == "developed":
+        soft = [clean for clean, _ in pairs] + list(_polyu_clean(source))
+        sharp = [picture for folder in source.clean for picture in _pictures(folder)]
+        made = MadePatches(sharp or soft, soft, size, seed + 2, source.developed, source.variety)
+        parts.append(made)
+        shares.append(1 - source.strengthened)
+    elif source.strengthened < 1:
         parts.append(
             data.NoisedPatches(
                 [picture for picture, _ in pairs] + list(_clean(source)),
@@ -139,10 +146,14 @@ def _pairs(source: DataConfig, root: Path) -> _PairsOfPixels:
     return pairs
 
 
-def _clean(source: DataConfig) -> Iterator[data.Pixels]:
+def _polyu_clean(source: DataConfig) -> Iterator[data.Pixels]:
     if source.layout == "polyu":
         for root in source.roots:
             yield from map(data.read_picture, data.polyu_clean(root, "train"))
+
+
+def _clean(source: DataConfig) -> Iterator[data.Pixels]:
+    yield from _polyu_clean(source)
     for folder in source.clean:
         yield from _pictures(folder)
 

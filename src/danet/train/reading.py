@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from danet.errors import ConfigError
+from danet.made import Variety
+from danet.noise import DevelopedNoise
 from danet.train.config import (
     DataConfig,
     FakesConfig,
@@ -29,6 +31,8 @@ __all__ = ["make_config", "read_config"]
 
 _SECTIONS = {
     "data": DataConfig,
+    "developed": DevelopedNoise,
+    "variety": Variety,
     "denoiser": NetworkConfig,
     "generator": NetworkConfig,
     "fakes": FakesConfig,

@@ -14,6 +14,7 @@ from danet import weights
 from danet.networks import DenoiserNetwork, Discriminator, GeneratorNetwork, build
 from danet.train.config import TrainConfig
 from danet.train.distribution import Team
+from danet.train.optimizers import build_optimizer
 
 __all__ = ["Learner", "Losses", "Pairs", "TrainState"]
 
@@ -120,7 +121,7 @@ class TrainState:
             # The critic's gradient penalty needs second derivatives, which compiling lacks.
             if config.compile and not isinstance(network, Discriminator):
                 network.compile()
-            optimizer = torch.optim.Adam(network.parameters(), rate, betas, fused=True)
+            optimizer = build_optimizer(network, rates, rate, betas)
             norms = torch.tensor([0.0, torch.inf], device=device)
             return Learner(network, optimizer, averaged, norms)
 

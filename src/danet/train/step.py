@@ -140,6 +140,7 @@ def _update_denoiser(
                 judged=judged,
                 alpha=config.loss.alpha,
                 tau=config.loss.tau_denoiser,
+                measure=config.loss.error,
                 reduction=config.loss.reduction,
             )
 
@@ -234,10 +235,9 @@ def train_step(
     report: dict[str, Losses] = {}
     rates: dict[str, float] = {}
     for name, learner in state.learners().items():
-        rate = getattr(config.optimizer, name) * factor
-        rates[f"{name}/learning_rate"] = rate
+        rates[f"{name}/learning_rate"] = getattr(config.optimizer, name) * factor
         for group in learner.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["initial_lr"] * factor
 
     draws = _Draws(config.seed, state.update, state.team)
     if state.discriminator:
