@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from danet import devices
-from danet.devices import usable_devices
+
+# Taken before the tests run, as then "auto" is float32.
+from danet.devices import _has_bfloat16, fast_dtype, usable_devices
 from danet.errors import ConfigError
 
 
@@ -44,3 +48,32 @@ def test_devices_that_cannot_be_are_named(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         usable_devices(device, given)
+
+
+FLAGS = [
+    ("avx512_bf16", torch.bfloat16),
+    ("amx_bf16", torch.bfloat16),
+    ("avx512_f", torch.float32),
+]
+
+
+@pytest.mark.parametrize(("flag", "expected"), FLAGS)
+@pytest.mark.parametrize("has", [True, False])
+def test_the_automatic_type_follows_the_processor(
+    flag: str, expected: torch.dtype, has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_has_bfloat16", _has_bfloat16)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {flag: has}, raising=False)
+    assert fast_dtype(torch.device("cpu")) == (expected if has else torch.float32)
+
+
+@pytest.mark.parametrize(("flag", "expected"), FLAGS)
+def test_the_automatic_type_follows_the_processor_of_older_pytorch(
+    flag: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(devices, "_has_bfloat16", _has_bfloat16)
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(devices, "Path", lambda _: tmp_path / "cpuinfo")
+    assert fast_dtype(torch.device("cpu")) == torch.float32
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: fpu {flag} sse\n", encoding="utf-8")
+    assert fast_dtype(torch.device("cpu")) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from danet.backbones.base import Backbone, OuterConvolution
 
@@ -23,6 +24,21 @@ def _convolution_block(
     )
 
 
+class _Halving(nn.Conv2d):
+    """Half as many rows and columns.
+
+    With AMX, oneDNN 3.12 computes nonsense in bfloat16 where a single column is left (pytorch
+    issue 169688).  There it is taken as the first of two: the zeros that are added are those that
+    the convolution sees there anyway.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The type first: exports are in float32, and must not take the width for a constant.
+        if x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.shape[-1] == 2:
+            return super().forward(F.pad(x, (0, 2)))[..., :1]
+        return super().forward(x)
+
+
 class _Down(nn.Module):
     """One level of the down path: its features, and their half-size version for the next."""
 
@@ -32,7 +48,7 @@ class _Down(nn.Module):
         super().__init__()
         self.block = _convolution_block(in_channels, out_channels, first)
         self.downsample = (
-            nn.Conv2d(out_channels, out_channels, 4, stride=2, padding=1, bias=False)
+            _Halving(out_channels, out_channels, 4, stride=2, padding=1, bias=False)
             if downsample
             else nn.Identity()
         )
