@@ -1,9 +1,10 @@
 """Bring trained networks into the package as the weights "photo", measured and with their card.
 
-    DANET_DATA=... python benchmarks/release.py --limits docs/recipes/photo-limits.md
-        runs/photo-1-denoiser runs/photo-2-joint runs/photo-3-denoiser runs/photo-4-generator
+    DANET_DATA=... python benchmarks/release.py --notes docs/recipes runs/photo-5-denoiser ...
 
-The runs are those of docs/recipes, in their order; each network is that of the last run with one.
+The runs are those of docs/recipes, in their order; each network is that of the last run with one,
+and the one that ships already where no run has one.  Of the notes, photo-earlier.md has the rows of
+the runs that are not given, and photo-limits.md the limits.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "src" / "danet" / "weights_data" / "photo"
 KINDS: tuple[weights.Kind, ...] = ("denoiser", "generator")
 
-NETWORKS = {
-    "joint": "R, G and D",
-    "denoiser": "R alone, absolute error",
-    "base-g": "G and D",
+NETWORKS = {"joint": "R, G and D", "denoiser": "R alone", "base-g": "G and D"}
+
+SETS = {
+    "PolyU, val crops": "polyu_val_crops",
+    "nam25": "nam25",
+    "SIDD, 40 validation blocks": "sidd_val",
 }
 
 CARD = """\
@@ -45,18 +48,20 @@ weights.  `Denoiser()` and `NoiseGenerator()` load them.
 
 ## Licence
 
-For **non-commercial use only**: the PolyU pictures, which they were trained on, are for
-non-commercial use.  Kodak's pictures are free of restrictions.
+For **non-commercial use only**: the PolyU pictures and most of the clean ones, which they were
+trained on, are for non-commercial use.
 
 ## Data
 
-- PolyU real-world noisy images (Xu et al., 2018): the training scenes of a split by scene, {pairs}
-  pairs of pictures: 72 crops of 512 px, and tiles of 256 px from 18 whole frames.  Only those
-  tiles are taken where the noise correlates with the clean picture's gradient by at most 0.12
-  and the means differ by at most one grey level.
-- Clean pictures, to which `danet.noise.CameraPipeline` adds noise: the clean sides of those pairs
-  and of the training scenes' whole frames, and the 24 pictures of Kodak.
-- Never trained on: PolyU's other scenes, nam25, RNI15.
+- PolyU real-world noisy images (Xu et al., 2018; non-commercial): the training scenes of a split by
+  scene, {pairs} pairs of pictures: 72 crops of 512 px, and tiles of 256 px from 18 whole frames.
+  Only those tiles are taken where the noise correlates with the clean picture's gradient by at most
+  0.12 and the means differ by at most one grey level.
+- Clean pictures, to which `danet.noise.DevelopedNoise` adds noise (in the first two runs,
+  `CameraPipeline`): the clean sides of those pairs and of the training scenes' whole frames; the 24
+  pictures of Kodak (free of restrictions), 500 of BSDS500 (non-commercial research), 100 crops of
+  Urban100 and 10 pictures of DIV2K (academic use), 36 of Flickr (non-commercial), 7 under CC0.
+- Never trained on: PolyU's other scenes, nam25, RNI15, SIDD's validation blocks.
 
 ## Training
 
@@ -67,7 +72,8 @@ precision.
 
 ## Measured
 
-`python benchmarks/shipped_weights.py`, on {hardware}; AKLD with {fakes} fakes.
+`python benchmarks/shipped_weights.py`, on {hardware}, computed in {dtype}; AKLD with {fakes}
+fakes.  Kodak's pictures are among those that noise was added to in training.
 
 {measured}
 
@@ -86,19 +92,17 @@ precision.
 def install(runs: list[Path]) -> None:
     """Copy the networks into the package in half precision."""
     for kind in KINDS:
-        folder = next(folder for run in reversed(runs) if (folder := run / "model" / kind).is_dir())
-        network = weights.load_network(folder, kind).half()
-        weights.save_network(
-            network, SHIPPED / kind, "The card of both networks is in the folder above."
-        )
+        folders = [folder for run in runs if (folder := run / "model" / kind).is_dir()]
+        if folders:
+            network = weights.load_network(folders[-1], kind).half()
+            weights.save_network(
+                network, SHIPPED / kind, "The card of both networks is in the folder above."
+            )
 
 
-def training_table(runs: list[Path]) -> str:
-    """A table of the runs, from their own records."""
-    lines = [
-        "| run | networks | updates | batch | patch | seed | hours | hardware |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+def training_table(runs: list[Path], earlier: Path) -> str:
+    """A table of the runs, from their own records, after the rows of earlier ones."""
+    lines = earlier.read_text(encoding="utf-8").strip().splitlines()
     for run in runs:
         described = json.loads((run / "config.json").read_text())
         config = described["config"]
@@ -106,10 +110,12 @@ def training_table(runs: list[Path]) -> str:
         # The clock starts anew when a run is resumed.
         ends = [a for a, b in zip(seconds, [*seconds[1:], 0], strict=True) if b < a]
         networks = NETWORKS[config["mode"]]
+        rule = config["optimizer"]["rule"].capitalize()
         if config.get("generator_start") == config["updates"]:
             networks = "G alone, its start"
         lines.append(
-            f"| {run.name} | {networks} | {config['updates']} | {config['batch_size']} real + "
+            f"| {run.name} | {networks} | {rule} | {config['updates']} | "
+            f"{config['batch_size']} real + "
             f"{config['extra_size']} made or strengthened | {config['patch_size']} px | "
             f"{config['seed']} | {sum(ends) / 3600:.1f} | {described['hardware']} |"
         )
@@ -119,15 +125,19 @@ def training_table(runs: list[Path]) -> str:
 def measured_table(result: dict[str, Any]) -> str:
     """PSNR, SSIM and AKLD as a table."""
     lines = ["| | noisy: PSNR, SSIM | denoised: PSNR, SSIM | smallest gain |", "|---|---|---|---|"]
-    for name, key in (("PolyU, val crops", "polyu_val_crops"), ("nam25", "nam25")):
+    for name, key in SETS.items():
         part = result[key]
         before, after = (
             f"{part[side]['psnr']:.2f} dB, {part[side]['ssim']:.4f}"
             for side in ("noisy", "denoised")
         )
         lines.append(f"| {name} | {before} | {after} | {part['smallest_gain_db']:.2f} dB |")
-    noise = result["generation"]
+    noise, clean = result["generation"], result["clean"]
     lines += [
+        "",
+        "| Kodak's clean pictures, denoised, against themselves | |",
+        "|---|---|",
+        f"| mean, worst | {clean['psnr']:.2f} dB, {clean['worst']:.2f} dB |",
         "",
         "| AKLD on PolyU's val crops | |",
         "|---|---|",
@@ -151,13 +161,13 @@ def main() -> None:
     """Install, measure, write the card and README's table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--limits", type=Path, required=True, help="Markdown, for the card")
+    parser.add_argument("--notes", type=Path, default=ROOT / "docs" / "recipes")
     add_data_argument(parser)
     options = parser.parse_args()
     install(options.runs)
     result = measure_all("photo", options.data)
     table = measured_table(result)
-    worse = sum(result[key]["pictures_made_worse"] for key in ("polyu_val_crops", "nam25"))
+    worse = sum(result[key]["pictures_made_worse"] for key in SETS.values())
     files = [
         f"- `{kind}/model.safetensors`: {path.stat().st_size} bytes, SHA-256 "
         f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`"
@@ -166,12 +176,13 @@ def main() -> None:
     ]
     card = CARD.format(
         pairs=max(json.loads((run / "config.json").read_text())["pairs"] for run in options.runs),
-        training=training_table(options.runs),
+        training=training_table(options.runs, options.notes / "photo-earlier.md"),
         hardware=result["hardware"],
+        dtype=result["dtype"],
         fakes=result["generation"]["fakes"],
         measured=table,
         worse=f"Pictures of these sets that denoising makes worse, by PSNR: {worse or 'none'}.",
-        limits=options.limits.read_text(encoding="utf-8").strip(),
+        limits=(options.notes / "photo-limits.md").read_text(encoding="utf-8").strip(),
         files="\n".join(files),
     )
     (SHIPPED / "README.md").write_text(card, encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Measure weights on PolyU's val crops and on nam25.
+"""Measure weights on PolyU's val crops, nam25, blocks of SIDD's validation set and clean pictures.
 
     DANET_DATA=... python benchmarks/shipped_weights.py --weights photo -o photo.json
 
-PSNR and SSIM of noisy and denoised pictures, and AKLD of generated noise beside that of
-Gaussian noise with the pair's own standard deviation.
+PSNR and SSIM of noisy and denoised pictures, PSNR of Kodak's clean pictures after denoising, and
+AKLD of generated noise beside that of Gaussian noise with the pair's own standard deviation.
 """
 
 from __future__ import annotations
@@ -52,6 +52,12 @@ def denoising(denoiser: danet.Denoiser, pairs: Pictures, name: str) -> dict[str,
 MEASURES = (metrics.psnr, metrics.ssim)
 
 
+def fidelity(denoiser: danet.Denoiser, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+    """PSNR of clean pictures that were denoised, against themselves."""
+    scores = [metrics.psnr(picture, denoiser(picture)) for picture in tqdm(pictures, desc="clean")]
+    return {"pictures": len(scores), "psnr": float(np.mean(scores)), "worst": min(scores)}
+
+
 def generation(generator: danet.NoiseGenerator, pairs: Pictures, fakes: int) -> dict[str, Any]:
     """Mean AKLD of generated and of Gaussian noise."""
 
@@ -77,12 +83,17 @@ def measure_all(weights: str, root: Path, fakes: int = 10) -> dict[str, Any]:
     """Everything, with what it depends on."""
     polyu = [data.read_pair(pair) for pair in data.polyu_pairs(root / "polyu", "val")]
     nam = [data.read_pair(pair) for pair in data.folder_pairs(root / "nam25")]
+    sidd = [data.read_pair(pair) for pair in data.folder_pairs(root / "sidd_val")]
+    clean = [data.read_picture(path) for path in data.picture_files(root / "kodak")]
     denoiser = danet.Denoiser.from_pretrained(weights)
     generator = danet.NoiseGenerator.from_pretrained(weights)
     return {
         "weights": weights,
         "polyu_val_crops": denoising(denoiser, polyu, "PolyU val"),
         "nam25": denoising(denoiser, nam, "nam25"),
+        "sidd_val": denoising(denoiser, sidd, "SIDD val"),
+        "clean": fidelity(denoiser, clean),
+        "dtype": str(denoiser.engine.runtime.resolved_dtype(denoiser.device)).split(".")[1],
         "generation": generation(generator, polyu, fakes),
         "hardware": hardware(denoiser.device),
         "versions": {"danet": danet.__version__, "torch": torch.__version__},
@@ -90,7 +101,7 @@ def measure_all(weights: str, root: Path, fakes: int = 10) -> dict[str, Any]:
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
-    """The folder that holds polyu/ and nam25/."""
+    """The folder that holds polyu/, nam25/, sidd_val/ and kodak/."""
     root = os.environ.get("DANET_DATA")
     parser.add_argument("--data", type=Path, default=root, required=root is None)
 

@@ -65,7 +65,17 @@ def test_noise_goes_and_the_picture_stays(denoiser: danet.Denoiser, name: str, g
 
 def test_a_clean_picture_is_hardly_changed(denoiser: danet.Denoiser) -> None:
     clean = picture("astronaut")[:256, :256]
-    assert metrics.psnr(clean, denoiser(clean)) > 36
+    assert metrics.psnr(clean, denoiser(clean)) > 41
+
+
+@pytest.mark.parametrize("colour", [(0, 255, 255), (255, 0, 0), (0, 0, 0), (255, 255, 255)])
+def test_a_flat_colour_is_hardly_changed(
+    denoiser: danet.Denoiser, colour: tuple[int, int, int]
+) -> None:
+    flat = np.full((80, 96, 3), colour, np.uint8)
+    change = np.abs(denoiser(flat).astype(int) - flat)
+    assert change[24:-24, 24:-24].max() <= 1
+    assert change.max() <= 12
 
 
 def test_noise_is_made_of_the_right_strength(generator: danet.NoiseGenerator) -> None:
