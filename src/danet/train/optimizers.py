@@ -15,7 +15,8 @@ __all__ = ["Muon", "build_optimizer", "orthogonalized"]
 
 # Of the quintic whose repeated use takes every singular value near 1 (Jordan et al., 2024).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
-_STEPS = (3, 2)
+# A third step on the same product would take what rounding made negative in it to infinity.
+_STEPS = (2, 2, 1)
 _MOMENTUM = 0.95
 _FEWEST_CHANNELS = 8
 
@@ -25,7 +26,7 @@ def orthogonalized(matrix: Tensor) -> Tensor:
 
     By five Newton-Schulz iterations in bfloat16, which leave the values between about 0.7 and 1.2;
     very small ones stay smaller.  They are computed on the product of the matrix and its transpose,
-    which for long matrices is much less, and begun anew from the matrix before rounding tells.
+    which for long matrices is much less, and formed anew from the matrix after every two.
     Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
 
     Args:
