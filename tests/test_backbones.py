@@ -8,6 +8,7 @@ from danet.backbones import BACKBONES, RED, Backbone, DnCNN, NAFNet, RIDNet, UNe
 from danet.errors import ConfigError
 
 LOCAL = [("unet", depth) for depth in (1, 2, 3, 4, 5)]
+LOCAL += [("half-unet", depth) for depth in (1, 2, 3, 4)]
 LOCAL += [("dncnn", depth) for depth in (2, 5, 17)]
 LOCAL += [("red", depth) for depth in (2, 4, 6, 30)]
 GLOBAL = [("ridnet", 1), ("ridnet", 2), ("nafnet", 1), ("nafnet", 3)]

@@ -36,7 +36,8 @@ def larger(kind: Kind, backbone: str, depth: int) -> Any:
 
 @pytest.mark.parametrize("kind", ["denoiser", "generator"])
 @pytest.mark.parametrize(
-    ("backbone", "depth"), [("unet", 3), ("dncnn", 3), ("red", 4), ("ridnet", 1), ("nafnet", 2)]
+    ("backbone", "depth"),
+    [("unet", 3), ("half-unet", 2), ("dncnn", 3), ("red", 4), ("ridnet", 1), ("nafnet", 2)],
 )
 def test_the_model_does_what_the_library_does(
     kind: Kind, backbone: str, depth: int, tmp_path: Path

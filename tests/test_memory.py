@@ -9,7 +9,7 @@ from danet.networks import build
 
 
 @pytest.mark.parametrize("kind", ["denoiser", "generator"])
-@pytest.mark.parametrize("backbone", ["unet", "dncnn", "red", "ridnet", "nafnet"])
+@pytest.mark.parametrize("backbone", ["unet", "half-unet", "dncnn", "red", "ridnet", "nafnet"])
 def test_estimate_covers_what_lives_at_once(kind: str, backbone: str) -> None:
     narrow = bytes_per_pixel(build(kind, backbone, 8, 2))  # type: ignore[call-overload]
     wide = bytes_per_pixel(build(kind, backbone, 16, 2))  # type: ignore[call-overload]

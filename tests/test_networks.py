@@ -22,7 +22,14 @@ from danet.train.losses import critic_losses, denoiser_losses, generator_losses
 
 Golden = Callable[[str], dict[str, Tensor]]
 # Width and depth of small networks with every part that the large ones have.
-SMALL = {"unet": (4, 2), "dncnn": (4, 4), "red": (4, 8), "ridnet": (16, 1), "nafnet": (4, 2)}
+SMALL = {
+    "unet": (4, 2),
+    "half-unet": (4, 2),
+    "dncnn": (4, 4),
+    "red": (4, 8),
+    "ridnet": (16, 1),
+    "nafnet": (4, 2),
+}
 
 
 def parameters(network: nn.Module) -> int:
@@ -104,6 +111,7 @@ def test_backbone_estimates_the_noise(name: str) -> None:
     ("name", "default"),
     [
         ("unet", (32, 5)),
+        ("half-unet", (36, 4)),
         ("dncnn", (64, 17)),
         ("red", (64, 30)),
         ("ridnet", (64, 4)),
@@ -134,10 +142,10 @@ def test_weights_are_drawn_from_torchs_random_numbers(name: str) -> None:
 def test_unknown_backbone_is_named_with_the_nearest() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"no backbone 'dcnn'; .* unet, dncnn, red, ridnet, nafnet; did you mean 'dncnn'\?$",
+        match=r"'dcnn'; .* unet, half-unet, dncnn, red, ridnet, nafnet; did you mean 'dncnn'\?$",
     ):
         build("denoiser", "dcnn")
-    with pytest.raises(ConfigError, match=r"are: unet, dncnn, red, ridnet, nafnet$"):
+    with pytest.raises(ConfigError, match=r"are: unet, half-unet, dncnn, red, ridnet, nafnet$"):
         build("generator", "transformer")
 
 

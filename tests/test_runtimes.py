@@ -60,7 +60,7 @@ def test_automatic_type_is_short_only_where_it_is_fast(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("runtime", INSTALLED)
-@pytest.mark.parametrize("backbone", ["unet", "dncnn", "red", "nafnet"])
+@pytest.mark.parametrize("backbone", ["unet", "half-unet", "dncnn", "red", "nafnet"])
 def test_other_runtimes_give_the_same(runtime: str, backbone: str) -> None:
     network = build("denoiser", backbone, 4, 2)
     denoiser = Denoiser(network, runtime=runtime, dtype="float32")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from danet.backbones import RED, Backbone, DnCNN, NAFNet, RIDNet, UNet
+from danet.backbones import RED, Backbone, DnCNN, HalfUNet, NAFNet, RIDNet, UNet
 from danet.errors import ConfigError
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "DnCNNDenoiser",
     "DnCNNGenerator",
     "GeneratorNetwork",
+    "HalfUNetDenoiser",
+    "HalfUNetGenerator",
     "Kind",
     "NAFNetDenoiser",
     "NAFNetGenerator",
@@ -135,6 +137,14 @@ class UNetGenerator(GeneratorNetwork, UNet):  # type: ignore[misc]
     """
 
 
+class HalfUNetDenoiser(DenoiserNetwork, HalfUNet):
+    """R with the backbone `HalfUNet`."""
+
+
+class HalfUNetGenerator(GeneratorNetwork, HalfUNet):  # type: ignore[misc]
+    """G with the backbone `HalfUNet`."""
+
+
 class DnCNNDenoiser(DenoiserNetwork, DnCNN):
     """R with the backbone `DnCNN`."""
 
@@ -169,6 +179,7 @@ class NAFNetGenerator(GeneratorNetwork, NAFNet):  # type: ignore[misc]
 
 DENOISERS: dict[str, type[DenoiserNetwork]] = {
     "unet": UNetDenoiser,
+    "half-unet": HalfUNetDenoiser,
     "dncnn": DnCNNDenoiser,
     "red": REDDenoiser,
     "ridnet": RIDNetDenoiser,
@@ -178,6 +189,7 @@ DENOISERS: dict[str, type[DenoiserNetwork]] = {
 
 GENERATORS: dict[str, type[GeneratorNetwork]] = {
     "unet": UNetGenerator,
+    "half-unet": HalfUNetGenerator,
     "dncnn": DnCNNGenerator,
     "red": REDGenerator,
     "ridnet": RIDNetGenerator,

@@ -195,9 +195,15 @@ def test_at_the_start_the_generator_does_not_follow_the_critic(config: TrainConf
     assert "generator/adversarial" in train_step(state, batches, batch(2), config)
 
 
-@pytest.mark.parametrize("backbone", ["dncnn", "red", "ridnet", "nafnet"])
+@pytest.mark.parametrize("backbone", ["half-unet", "dncnn", "red", "ridnet", "nafnet"])
 def test_every_backbone_learns_by_the_same_step(config: TrainConfig, backbone: str) -> None:
-    small = {"dncnn": (4, 3), "red": (4, 4), "ridnet": (16, 1), "nafnet": (4, 2)}
+    small = {
+        "half-unet": (4, 2),
+        "dncnn": (4, 3),
+        "red": (4, 4),
+        "ridnet": (16, 1),
+        "nafnet": (4, 2),
+    }
     shape = NetworkConfig(backbone, *small[backbone])
     config = replace(config, denoiser=shape, generator=shape)
     state = TrainState.start(config)

@@ -75,7 +75,7 @@ def test_counters_of_batch_normalisation_stay_integers(tmp_path: Path) -> None:
         load_network(tmp_path, "denoiser")
 
 
-@pytest.mark.parametrize("backbone", ["dncnn", "red", "ridnet", "nafnet"])
+@pytest.mark.parametrize("backbone", ["half-unet", "dncnn", "red", "ridnet", "nafnet"])
 def test_single_file_of_another_backbone_is_refused(tmp_path: Path, backbone: str) -> None:
     save_network(build("denoiser", backbone, 2, 2), tmp_path, "")
     with pytest.raises(WeightsError, match="with the backbone unet; one with another loads from"):

@@ -6,15 +6,17 @@ names DnCNN, RED and RIDNet as others.  All start from the framework's random we
 
 from danet.backbones.base import Backbone
 from danet.backbones.dncnn import DnCNN
+from danet.backbones.half_unet import HalfUNet
 from danet.backbones.nafnet import NAFNet
 from danet.backbones.red import RED
 from danet.backbones.ridnet import RIDNet
 from danet.backbones.unet import UNet
 
-__all__ = ["BACKBONES", "RED", "Backbone", "DnCNN", "NAFNet", "RIDNet", "UNet"]
+__all__ = ["BACKBONES", "RED", "Backbone", "DnCNN", "HalfUNet", "NAFNet", "RIDNet", "UNet"]
 
 BACKBONES: dict[str, type[Backbone]] = {
     "unet": UNet,
+    "half-unet": HalfUNet,
     "dncnn": DnCNN,
     "red": RED,
     "ridnet": RIDNet,
