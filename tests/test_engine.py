@@ -19,6 +19,7 @@ from danet.errors import ConfigError, DanetError, ImageError
 from danet.memory import give_back
 from danet.networks import Kind, UNetDenoiser, build
 from danet.pretrained import Denoiser, NoiseGenerator
+from danet.sizes import crop, margins, pad
 
 TWO = ["cpu", "cpu"]
 SIZES = [(1, 1), (1, 67), (64, 64), (61, 83), (97, 31)]
@@ -72,7 +73,7 @@ def test_a_seed_gives_the_same_noise_whatever_the_tiles_and_the_batch(
 
 
 def test_small_pictures_are_drawn_many_at_once_and_large_ones_alone() -> None:
-    generator = NoiseGenerator(network("generator", "unet", 2))
+    generator = NoiseGenerator(network("generator", "unet", 2), border=0)
     shapes = calls(generator)
     generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
     assert shapes == [(50, 3, 16, 16)]
@@ -186,9 +187,9 @@ def test_lack_of_memory_halves_the_budget(settings: dict[str, int]) -> None:
 def test_it_gives_up_only_at_the_smallest_tile() -> None:
     denoiser = Denoiser(network("denoiser", "unet", 2))
     given = forgetful(denoiser, 0)
-    with pytest.raises(DanetError, match="the smallest tile, 26 x 26 pixels with its halo, takes"):
+    with pytest.raises(DanetError, match="the smallest tile, 36 x 36 pixels with its halo, takes"):
         denoiser(torch.rand(3, 101, 83))
-    assert given[-1] == 26 * 26
+    assert given[-1] == 36 * 36
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
@@ -204,8 +205,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 
 def test_too_small_a_budget_is_an_error() -> None:
     denoiser = Denoiser(network("denoiser", "unet", 2), max_memory=10_000)
-    with pytest.raises(DanetError, match="the smallest tile, 26 x 26 pixels"):
+    with pytest.raises(DanetError, match="the smallest tile, 36 x 36 pixels"):
         denoiser(torch.rand(3, 101, 83))
+    denoiser.engine.border = 0
     assert denoiser(torch.rand(3, 2, 2)).shape == (3, 2, 2)
 
 
@@ -213,7 +215,7 @@ def test_too_small_a_budget_is_an_error() -> None:
 def test_a_network_that_sees_everything_is_not_tiled_unless_asked_for(backbone: str) -> None:
     model = network("denoiser", backbone, 2)
     noisy = 0.4 + 0.2 * torch.rand(3, 50, 61)
-    denoiser = Denoiser(model, tile=32)
+    denoiser = Denoiser(model, tile=32, border=0)
     shapes = calls(denoiser)
     whole = denoiser(noisy)
     assert len(shapes) == 1
@@ -231,10 +233,10 @@ def test_a_smaller_halo_is_nearly_exact_and_a_larger_one_no_better() -> None:
     whole = Denoiser(model)(noisy)
     errors = [float((Denoiser(model, tile=16, halo=h)(noisy) - whole).abs().max()) for h in (0, 3)]
     assert errors[0] > errors[1] > 1e-6
-    many = Denoiser(model, tile=16, halo=1000)
+    many = Denoiser(model, tile=24, halo=1000)
     shapes = calls(many)
     torch.testing.assert_close(many(noisy), whole, rtol=0, atol=1e-6)
-    assert max(shape[-1] for shape in shapes) == 16 + 2 * 6
+    assert max(shape[-1] for shape in shapes) == 24 + 2 * 6
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_several_devices_give_what_one_gives(
 
 
 def test_a_picture_that_fits_is_cut_where_that_is_faster() -> None:
-    denoiser = Denoiser(network("denoiser", "unet", 2), devices=TWO)  # of halo 12
+    denoiser = Denoiser(network("denoiser", "unet", 2), devices=TWO, border=0)  # of halo 12
     shapes, used = calls(denoiser), modules(denoiser)
     denoiser(torch.rand(3, 101, 83))
     assert [shape[2:] for shape in shapes] == [(64, 84)] * 2
@@ -328,7 +330,7 @@ def test_a_seed_gives_the_same_noise_whatever_the_devices(settings: dict[str, in
 
 
 def test_draws_and_the_pictures_of_map_are_shared_out() -> None:
-    generator = NoiseGenerator(network("generator", "unet", 2), devices=TWO)
+    generator = NoiseGenerator(network("generator", "unet", 2), devices=TWO, border=0)
     shapes = calls(generator)
     generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
     assert shapes == [(25, 3, 16, 16)] * 2
@@ -467,3 +469,24 @@ def test_a_gpu_shares_the_work_with_another_device() -> None:
                 # GPUs may round the factors of convolutions.
                 torch.testing.assert_close(result.cpu(), expected, rtol=0, atol=1e-3)
     give_back()
+
+
+@pytest.mark.parametrize("border", [0, 5, 16, 40])
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (61, 83)])
+def test_the_border_is_a_mirrored_picture_around_it(border: int, size: tuple[int, int]) -> None:
+    model = network("denoiser", "unet", 3)
+    noisy = torch.rand(1, 3, *size)
+    missing = margins(size, 4, border + -border % 4)
+    with torch.no_grad():
+        expected = crop(model(pad(noisy, missing)), missing).clamp(0, 1)
+    for settings in ({}, {"tile": 8}):
+        found = Denoiser(model, border=border, **settings)(noisy)  # type: ignore[arg-type]
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    if border == 16:
+        assert torch.equal(Denoiser(model)(noisy), Denoiser(model, border=border)(noisy))
+
+
+@pytest.mark.parametrize("border", [-1, 1.5])
+def test_a_border_of_no_use_is_refused(border: Any) -> None:
+    with pytest.raises(ConfigError, match="border is"):
+        Denoiser(network("denoiser", "unet", 2), border=border)

@@ -13,7 +13,7 @@ from danet.errors import ConfigError, DanetError
 from danet.export import OPSET, TOLERANCE, export, to_onnx
 from danet.networks import Kind, Residual, UNetDenoiser, UNetGenerator, build
 from danet.pretrained import Denoiser, NoiseGenerator
-from danet.sizes import crop, pad_to_multiple
+from danet.sizes import BORDER, crop, margins, pad, padded_length
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -39,21 +39,27 @@ def larger(kind: Kind, backbone: str, depth: int) -> Any:
     ("backbone", "depth"),
     [("unet", 3), ("half-unet", 2), ("dncnn", 3), ("red", 4), ("ridnet", 1), ("nafnet", 2)],
 )
+@pytest.mark.parametrize("border", [0, BORDER])
 def test_the_model_does_what_the_library_does(
-    kind: Kind, backbone: str, depth: int, tmp_path: Path
+    kind: Kind, backbone: str, depth: int, border: int, tmp_path: Path
 ) -> None:
     network = larger(kind, backbone, depth)
-    exported = export(network, tmp_path / "model.onnx")
+    exported = export(network, tmp_path / "model.onnx", border=border)
     assert exported.path == tmp_path / "model.onnx"
     assert exported.difference <= TOLERANCE
     session = session_of(exported.path)
+    multiple = network.size_multiple
+    beyond = padded_length(border, multiple)
     for size in ((1, 1, 1), (3, 2, 9), (2, 61, 83), (1, 8, 8), (1, 1, 40)):
         inputs = [torch.rand(size[0], 3, *size[1:])]
         if kind == "generator":
-            inputs.append(torch.randn(size[0], 1, *size[1:]))
-        padded = [pad_to_multiple(tensor, network.size_multiple)[0] for tensor in inputs]
+            inputs.append(torch.randn(size[0], 1, *(side + 2 * beyond for side in size[1:])))
+        missing = margins(size[1:], multiple, beyond)
+        # z has the border already.
+        padded = [pad(inputs[0], missing)]
+        padded += [pad(z, margins(z.shape[2:], multiple)) for z in inputs[1:]]
         with torch.no_grad():
-            expected = crop(network(*padded), (size[1], size[2])).clamp(0, 1)
+            expected = crop(network(*padded), missing).clamp(0, 1)
         names = [one.name for one in session.get_inputs()]
         given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
         (result,) = map(torch.from_numpy, session.run(None, given))
@@ -99,7 +105,7 @@ def test_the_network_is_left_as_it_is(tmp_path: Path) -> None:
 def wrong(*arguments: Any) -> bytes:
     """The model of another network."""
     torch.manual_seed(1)
-    whole = export_module._Whole(larger("denoiser", "unet", 2))
+    whole = export_module._Whole(larger("denoiser", "unet", 2), 16)
     return to_onnx(whole, *arguments[1:])
 
 

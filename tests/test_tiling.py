@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from danet.backbones import BACKBONES, Backbone
 from danet.errors import ConfigError
-from danet.sizes import crop, pad_to_multiple
+from danet.sizes import crop, margins, pad
 from danet.tiling import (
     Tile,
     check_tile,
@@ -33,23 +33,24 @@ def tiled(
     multiple: int,
     batch: int = 1,
     devices: int = 1,
+    border: int = 0,
 ) -> Tensor:
     """The picture treated in tiles."""
     result = torch.full_like(picture, torch.nan)
     written = torch.zeros(picture.shape[-2:])
 
     def read(tile: Tile) -> Tensor:
-        return picture[..., tile.window[0], tile.window[1]]
+        return pad(picture[..., tile.seen[0], tile.seen[1]], tile.beyond)
 
     def write(tile: Tile, output: Tensor) -> None:
         rows, columns = tile.inner
-        result[..., tile.core[0], tile.core[1]] = output[..., rows, columns]
+        result[..., tile.core[0], tile.core[1]] = crop(output, tile.beyond)[..., rows, columns]
         written[tile.core] += 1
 
     size = (picture.shape[-2], picture.shape[-1])
-    tiles = cut(size, window, halo=halo, multiple=multiple)
+    tiles = cut(size, window, halo=halo, multiple=multiple, border=border)
     predictors = [nullcontext(function) for _ in range(devices)]
-    run_tiled(tiles, read, predictors, write, multiple=multiple, batch=batch)
+    run_tiled(tiles, read, predictors, write, batch=batch)
     assert bool((written == 1).all())
     return result
 
@@ -57,38 +58,46 @@ def tiled(
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (16, 16), (33, 48), (53, 31), (64, 17)])
 @pytest.mark.parametrize(("tile", "halo", "multiple"), [(16, 0, 16), (31, 8, 8), (7, 20, 1)])
 @pytest.mark.parametrize(("batch", "devices"), [(1, 1), (3, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize("border", [0, 16])
 def test_arithmetic_is_exact(
-    size: Size, tile: int, halo: int, multiple: int, batch: int, devices: int
+    size: Size, tile: int, halo: int, multiple: int, batch: int, devices: int, border: int
 ) -> None:
     picture = torch.rand(2, 3, *size)
     kept = picture.clone()
-    window = window_of(size, tile, halo=halo, multiple=multiple)
-    result = tiled(picture, lambda x: 2 * x, window, halo, multiple, batch, devices)
+    window = window_of(size, tile, halo=halo, multiple=multiple, border=border)
+    result = tiled(picture, lambda x: 2 * x, window, halo, multiple, batch, devices, border)
     assert torch.equal(result, 2 * kept)
     assert torch.equal(picture, kept)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 60), (29, 31), (160, 9)])
 @pytest.mark.parametrize("limit", [1, 300, 1500, 1e9])
-@pytest.mark.parametrize(("halo", "multiple"), [(0, 1), (3, 1), (0, 8), (8, 8), (24, 8)])
+@pytest.mark.parametrize(
+    ("halo", "multiple", "border"),
+    [(0, 1, 0), (3, 1, 0), (0, 8, 0), (8, 8, 0), (24, 8, 0), (3, 1, 5), (0, 8, 16), (24, 8, 16)],
+)
 def test_windows_are_of_one_shape_within_the_limit_and_padded_as_the_whole(
-    size: Size, limit: float, halo: int, multiple: int
+    size: Size, limit: float, halo: int, multiple: int, border: int
 ) -> None:
-    window = choose_window(size, halo=halo, multiple=multiple, limit=limit)
-    least = smallest_window(size, halo=halo, multiple=multiple)
+    rules = {"halo": halo, "multiple": multiple, "border": border}
+    window = choose_window(size, limit=limit, **rules)
+    least = smallest_window(size, **rules)
     assert window[0] * window[1] <= max(limit, least[0] * least[1])
     picture = torch.rand(1, 1, *size)
-    whole, _ = pad_to_multiple(picture, multiple)
-    for tile in cut(size, window, halo=halo, multiple=multiple):
-        rows, columns = tile.window
-        padded, _ = pad_to_multiple(picture[..., rows, columns], multiple)
+    whole = pad(picture, margins(size, multiple, border))
+    for tile in cut(size, window, **rules):
+        padded = pad(picture[..., tile.seen[0], tile.seen[1]], tile.beyond)
         assert padded.shape[-2:] == window
-        assert rows.start % multiple == columns.start % multiple == 0
-        expected = whole[..., rows.start :, columns.start :][..., : window[0], : window[1]]
-        assert torch.equal(padded, expected)
-        for core, part, length in zip(tile.core, tile.window, size, strict=True):
-            assert core.start - part.start >= halo or part.start == 0
-            assert part.stop - core.stop >= halo or part.stop == length
+        top, left = (span.start + border for span in tile.window)
+        assert top % multiple == left % multiple == 0
+        assert torch.equal(padded, whole[..., top : top + window[0], left : left + window[1]])
+        ends = (
+            length + margin
+            for length, margin in zip(size, margins(size, multiple, border)[1::2], strict=True)
+        )
+        for core, part, end in zip(tile.core, tile.window, ends, strict=True):
+            assert core.start - part.start >= halo or part.start == -border
+            assert part.stop - core.stop >= halo or part.stop == end
 
 
 @pytest.mark.parametrize("size", [(120, 200), (320, 50), (50, 320), (128, 128)])
@@ -121,14 +130,15 @@ def positive(name: str, depth: int) -> Backbone:
     return network
 
 
-def error(network: Backbone, halo: int, size: Size, tile: int = 1) -> float:
+def error(network: Backbone, halo: int, size: Size, tile: int = 1, border: int = 0) -> float:
     """The largest relative difference between tiles and the whole, in float64."""
     multiple = network.size_multiple
     picture = torch.rand(1, 3, *size, dtype=torch.float64)
-    window = window_of(size, tile, halo=halo, multiple=multiple)
+    window = window_of(size, tile, halo=halo, multiple=multiple, border=border)
+    missing = margins(size, multiple, border)
     with torch.no_grad():
-        parts = tiled(picture, network, window, halo, multiple)
-        whole = crop(network(pad_to_multiple(picture, multiple)[0]), size)
+        parts = tiled(picture, network, window, halo, multiple, border=border)
+        whole = crop(network(pad(picture, missing)), missing)
     return float(((parts - whole) / whole).abs().max())
 
 
@@ -145,10 +155,11 @@ def test_halo_is_the_smallest_that_works(name: str, depth: int) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (13, 211), (101, 64), (97, 83)])
 @pytest.mark.parametrize(("name", "depth"), LOCAL)
-def test_network_gives_the_whole_picture(name: str, depth: int, size: Size) -> None:
+@pytest.mark.parametrize("border", [0, 16])
+def test_network_gives_the_whole_picture(name: str, depth: int, size: Size, border: int) -> None:
     network = positive(name, depth)
     assert network.halo is not None
-    assert error(network, network.halo, size, tile=32) < 1e-13
+    assert error(network, network.halo, size, tile=32, border=border) < 1e-13
 
 
 @pytest.mark.parametrize("name", ["ridnet", "nafnet"])
@@ -168,7 +179,7 @@ def test_an_error_of_any_step_is_raised() -> None:
         read, predict, write = failing
         for predictors in ([nullcontext(predict)], [nullcontext(predict), nullcontext(steps[1])]):
             with pytest.raises(ValueError, match="as it must"):
-                run_tiled(tiles, read, predictors, write, multiple=1)
+                run_tiled(tiles, read, predictors, write)
 
 
 def test_devices_compute_at_the_same_time_each_in_one_thread() -> None:
@@ -198,7 +209,7 @@ def test_devices_compute_at_the_same_time_each_in_one_thread() -> None:
     def write(item: int, result: Tensor) -> None:
         written[item] = float(result.mean())
 
-    run_tiled(range(12), read, [predictor() for _ in range(3)], write, multiple=1, batch=2)
+    run_tiled(range(12), read, [predictor() for _ in range(3)], write, batch=2)
     assert len(set(entered)) == 3
     assert order == list(range(12))
     assert written == {item: item for item in range(12)}
@@ -222,7 +233,6 @@ def test_a_failure_ends_the_work_of_the_other_devices() -> None:
             lambda item: read.append(item) or torch.zeros(1, 1, 1, 1),  # type: ignore[func-returns-value]
             [nullcontext(fail), nullcontext(wait)],
             lambda *_: None,
-            multiple=1,
         )
     assert len(read) < 100_000
 
@@ -234,7 +244,6 @@ def test_parts_of_several_pictures_are_joined_whatever_their_number() -> None:
         lambda count: torch.full((count, 1, 5, 5), float(count)),
         [nullcontext(lambda x: 2 * x)],
         lambda count, result: written.append((count, tuple(result.shape), float(result.mean()))),
-        multiple=4,
         batch=3,
     )
     assert written == [(count, (count, 1, 5, 5), 2.0 * count) for count in counts]

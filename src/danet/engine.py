@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import torch
 from numpy.typing import NDArray
@@ -20,12 +20,14 @@ from danet.images import ImageForm, Picture, to_tensor
 from danet.memory import bytes_per_pixel, free_memory, give_back, is_out_of_memory
 from danet.parts import Area, Canvas, part, size_of
 from danet.runtimes import Network, Predict, Runtime
+from danet.sizes import BORDER, crop, pad, padded_length
 from danet.tiling import Tile, check_tile, choose_window, cut, run_tiled, window_of
 from danet.treatment import Treatment
 
 __all__ = ["Engine"]
 
-# What is drawn for some of the pictures of a tensor, and a part of each: N x 1 x h x w.
+# What is drawn for some of the pictures of a tensor, and an area of each, which may reach beyond
+# it: N x 1 x h x w.
 Latent = Callable[[range, Area], Tensor]
 
 # Of the memory that is free.
@@ -36,6 +38,14 @@ _PLAIN = Treatment()
 _IN_TRANSIT = 8 * 3 * 4
 # Joined beyond this, small pictures are no faster.
 _BATCH_PIXELS = 2**21
+
+
+class _Rules(TypedDict):
+    """What `danet.tiling` knows of a network."""
+
+    halo: int
+    multiple: int
+    border: int
 
 
 @dataclass
@@ -49,6 +59,8 @@ class Engine:
             result; None: half of what the device has free.
         halo: pixels around a tile that are computed with it; None: as many as make the result
             that of the whole picture.
+        border: pixels by which a picture is mirrored beyond each side for the network, rounded up
+            to its ``size_multiple``; None: `danet.sizes.BORDER`.
         jobs: how many pictures are computed at once, by threads that share what is free;
             ``max_memory`` is for each of them.
     """
@@ -57,6 +69,7 @@ class Engine:
     tile: int | None = None
     max_memory: int | None = None
     halo: int | None = None
+    border: int | None = None
     jobs: int = 1
 
     def check(self, network: Network) -> None:
@@ -65,7 +78,7 @@ class Engine:
         Raises:
             ConfigError: they are.
         """
-        units = {"tile": "pixels", "max_memory": "bytes", "halo": "pixels"}
+        units = {"tile": "pixels", "max_memory": "bytes", "halo": "pixels", "border": "pixels"}
         for name, unit in units.items():
             value = getattr(self, name)
             if value is not None and not isinstance(value, Integral):
@@ -74,8 +87,9 @@ class Engine:
             check_tile(self.tile, network.size_multiple)
         if self.max_memory is not None and self.max_memory <= 0:
             raise ConfigError(f"max_memory is {self.max_memory}, and must be positive")
-        if self.halo is not None and self.halo < 0:
-            raise ConfigError(f"halo is {self.halo}, and must not be negative")
+        for name, pixels in (("halo", self.halo), ("border", self.border)):
+            if pixels is not None and pixels < 0:
+                raise ConfigError(f"{name} is {pixels}, and must not be negative")
 
     def apply(
         self,
@@ -90,7 +104,8 @@ class Engine:
         Args:
             network: in evaluation mode.
             image: as `danet.images.to_tensor` takes it.
-            latents: z for the parts of the picture; None for a denoiser.
+            latents: z for the areas of the picture, and for those that reach into the border;
+                None for a denoiser.
             out: an array to write the (only) result to.
             treatment: what is done to a picture with a denoiser.
 
@@ -104,7 +119,7 @@ class Engine:
         size = size_of(image)
         if isinstance(image, Tensor) and image.requires_grad:
             if torch.is_grad_enabled():  # the gradient needs all of it at once
-                whole = self._tiles(network, size, _padded(network, size))
+                whole = self._tiles(network, size, self._whole(network, size))
                 count = _pictures(image) * len(latents)
                 return self._compute(
                     network, image, latents, out, treatment, whole, count, alone=True
@@ -137,9 +152,14 @@ class Engine:
     def draws_at_once(self, network: Network, image: Picture, n: int) -> int:
         """For how many of n z `apply` computes a picture at once: one if it takes several tiles."""
         window, together = self._plan(network, image, n)
-        if window != _padded(network, size_of(image)):
+        if window != self._whole(network, size_of(image)):
             return 1
         return max(1, together * len(self.runtime.devices(network)) // _pictures(image))
+
+    def border_of(self, network: Network) -> int:
+        """The border as a multiple of what the network needs."""
+        border = BORDER if self.border is None else self.border
+        return padded_length(border, network.size_multiple)
 
     def bytes_per_pixel(self, network: Network) -> float:
         """What computing takes for each pixel of a window, the reading and writing included.
@@ -155,7 +175,7 @@ class Engine:
         exact = network.halo
         if self.halo is None:
             return exact
-        rounded = self.halo + -self.halo % network.size_multiple
+        rounded = padded_length(self.halo, network.size_multiple)
         return rounded if exact is None else min(rounded, exact)
 
     def _plan(self, network: Network, image: Picture, count: int) -> tuple[tuple[int, int], int]:
@@ -166,7 +186,7 @@ class Engine:
         size, halo = size_of(image), self._halo(network)
         limit = self._budget(network) / self.bytes_per_pixel(network)
         if halo is not None and self.tile is not None:
-            window = window_of(size, self.tile, halo=halo, multiple=network.size_multiple)
+            window = window_of(size, self.tile, **self._rules(network))
         else:
             window = self._within(network, size, limit, _pictures(image) * count)
             if math.prod(window) > limit and (self.max_memory is not None or halo is None):
@@ -190,13 +210,11 @@ class Engine:
     def _within(
         self, network: Network, size: tuple[int, int], limit: float, pictures: int = 1
     ) -> tuple[int, int]:
-        halo = self._halo(network)
-        if halo is None:
-            return _padded(network, size)
+        if self._halo(network) is None:
+            return self._whole(network, size)
         return choose_window(
             size,
-            halo=halo,
-            multiple=network.size_multiple,
+            **self._rules(network),
             limit=limit,
             pictures=pictures,
             devices=len(self.runtime.devices(network)),
@@ -205,8 +223,20 @@ class Engine:
     def _tiles(
         self, network: Network, size: tuple[int, int], window: tuple[int, int]
     ) -> list[Tile]:
-        halo = self._halo(network) or 0
-        return cut(size, window, halo=halo, multiple=network.size_multiple)
+        return cut(size, window, **self._rules(network))
+
+    def _rules(self, network: Network) -> _Rules:
+        return {
+            "halo": self._halo(network) or 0,
+            "multiple": network.size_multiple,
+            "border": self.border_of(network),
+        }
+
+    def _whole(self, network: Network, size: tuple[int, int]) -> tuple[int, int]:
+        """A window that holds the whole picture."""
+        multiple, border = network.size_multiple, self.border_of(network)
+        height, width = (padded_length(length, multiple, border) for length in size)
+        return height, width
 
     def _too_little(
         self,
@@ -252,17 +282,19 @@ class Engine:
         forms: dict[tuple[int, int, int], ImageForm] = {}
 
         def read(item: tuple[int, int, int]) -> Tensor:
-            window, latent, group = tiles[item[0]].window, latents[item[1]], groups[item[2]]
+            tile, latent, group = tiles[item[0]], latents[item[1]], groups[item[2]]
             some = _some(image, group)
-            whole = window == (slice(0, size[0]), slice(0, size[1]))
-            pixels, forms[item] = to_tensor(some if whole else part(some, window))
+            whole = tile.seen == (slice(0, size[0]), slice(0, size[1]))
+            pixels, forms[item] = to_tensor(some if whole else part(some, tile.seen))
+            pixels = pad(pixels, tile.beyond)
             if latent is None:
                 return pixels
-            return torch.cat([pixels, latent(group, window).to(pixels.device)], dim=1)
+            return torch.cat([pixels, latent(group, tile.window).to(pixels.device)], dim=1)
 
         def write(item: tuple[int, int, int], result: Tensor) -> None:
             tile, canvas = tiles[item[0]], canvases[item[1]][item[2]]
-            canvas.put(treatment.picture(result, forms.pop(item)), tile.inner, tile.core)
+            seen = crop(result, tile.beyond)
+            canvas.put(treatment.picture(seen, forms.pop(item)), tile.inner, tile.core)
 
         running = self.runtime.running(network, math.prod(size), alone=alone)
         predictors = [_treating(treatment, one) for one in running]
@@ -271,7 +303,6 @@ class Engine:
             read,
             predictors,
             write,
-            multiple=network.size_multiple,
             batch=max(1, together // at_once),
         )
         return [
@@ -286,12 +317,6 @@ def _treating(
 ) -> Iterator[Predict]:
     with predictor as predict:
         yield partial(treatment.tensor, predict)
-
-
-def _padded(network: Network, size: tuple[int, int]) -> tuple[int, int]:
-    """A window that holds the whole picture."""
-    height, width = (length + -length % network.size_multiple for length in size)
-    return height, width
 
 
 def _pictures(image: Picture) -> int:

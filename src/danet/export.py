@@ -20,7 +20,7 @@ from danet import __version__
 from danet.errors import ConfigError, DanetError, one_line
 from danet.files import atomic_write
 from danet.networks import DenoiserNetwork, GeneratorNetwork
-from danet.sizes import crop, pad_to_multiple
+from danet.sizes import BORDER, crop, margins, pad, padded_length
 
 __all__ = ["OPSET", "TOLERANCE", "Exported", "export", "to_onnx"]
 
@@ -55,49 +55,53 @@ class Exported:
 class _Whole(nn.Module):
     """A network with what is done around it: any size goes in, and [0, 1] comes out."""
 
-    def __init__(self, network: DenoiserNetwork | GeneratorNetwork) -> None:
+    def __init__(self, network: DenoiserNetwork | GeneratorNetwork, border: int) -> None:
         super().__init__()
         self.network = network
+        self.border = border
         self.sign = 1 if isinstance(network, GeneratorNetwork) else -1
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        joined = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
-        height, width = joined.shape[2:]
-        if self.network.size_multiple > 1:
-            joined = joined.index_select(2, self._mirrored(height))
-            joined = joined.index_select(3, self._mirrored(width))
-        residual = crop(self.network.residual(joined), (height, width))
-        return (inputs[0] + self.sign * residual).clamp(0, 1)
+        picture, *latent = inputs
+        # z has the border already.
+        padded = [self._pad(picture, self.border), *(self._pad(z, 0) for z in latent)]
+        residual = self.network.residual(torch.cat(padded, dim=1))
+        height, width = picture.shape[2:]
+        residual = residual[..., self.border :, self.border :][..., :height, :width]
+        return (picture + self.sign * residual).clamp(0, 1)
 
-    def _mirrored(self, length: int) -> Tensor:
-        """Which row or column each of the padded ones is, as `pad_to_multiple` has them.
-
-        That itself decides by the size, and a graph has to take all sizes.
-        """
-        multiple = self.network.size_multiple
-        last = length - 1
-        padded = torch.arange((last + multiple) // multiple * multiple)
-        # Back from the last one, and the first one for all that is farther than the picture.
-        return (last - (padded - last).abs()).clamp(min=0)
+    def _pad(self, tensor: Tensor, border: int) -> Tensor:
+        """As `danet.sizes.pad`, which decides by the size, while a graph has to take all sizes."""
+        for axis in (2, 3):
+            last = tensor.shape[axis] - 1
+            multiple = self.network.size_multiple
+            length = (last + 2 * border + multiple) // multiple * multiple
+            # As far as the reflection reaches; what is farther repeats the last one of it.
+            wanted = torch.arange(-border, length - border).clamp(-last, 2 * last)
+            tensor = tensor.index_select(axis, last - (last - wanted.abs()).abs())
+        return tensor
 
 
 def export(
     network: DenoiserNetwork | GeneratorNetwork,
     path: str | os.PathLike[str],
     about: Mapping[str, str] | None = None,
+    *,
+    border: int = BORDER,
 ) -> Exported:
     """Write a network as an ONNX model that takes pictures of any number and size, and try it.
 
     The model of a denoiser takes "noisy", N x 3 x H x W, float32, RGB in [0, 1], and gives
     "denoised" of that shape, in [0, 1].  That of a generator takes "clean", likewise, and "latent",
-    N x 1 x H x W of normal random numbers, and gives "noisy".  H and W are 1 or more: the padding
-    to what the network needs is in the model.  ONNX Runtime then computes pictures of several sizes
-    with it, and so does PyTorch.
+    N x 1 x (H + 2 border) x (W + 2 border) of normal random numbers, and gives "noisy".  H and W
+    are 1 or more: the border and the padding to what the network needs are in the model.  ONNX
+    Runtime then computes pictures of several sizes with it, and so does PyTorch.
 
     Args:
         network: it is left as it is.
         path: the file to write.
         about: what its metadata say beside the network's properties, such as the licence.
+        border: as for `danet.Denoiser`.
 
     Returns:
         What was tried, and the largest difference.
@@ -112,18 +116,19 @@ def export(
     except ImportError as error:
         raise ConfigError("exporting needs: pip install 'danet[onnx]'") from error
     network = copy.deepcopy(network).cpu().float().eval()
+    border = padded_length(border, network.size_multiple)
     generator = isinstance(network, GeneratorNetwork)
     names = ("clean", "latent") if generator else ("noisy",)
-    example = dict(zip(names, _pictures(network, 1, 45, 70), strict=True))
+    example = dict(zip(names, _pictures(network, border, (1, 45, 70)), strict=True))
     try:
         model = onnx.load_model_from_string(
-            to_onnx(_Whole(network), example, "noisy" if generator else "denoised")
+            to_onnx(_Whole(network, border), example, "noisy" if generator else "denoised")
         )
         model.doc_string = f"{type(network).__name__} of danet {__version__}. {_PAPER}."
-        onnx.helper.set_model_props(model, {**_properties(network), **(about or {})})
+        onnx.helper.set_model_props(model, {**_properties(network, border), **(about or {})})
         content = model.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        differences = [_difference(network, names, session, size) for size in _SIZES]
+        differences = [_difference(network, names, session, border, size) for size in _SIZES]
     # The exporter and the runtime raise nearly anything.
     except Exception as error:
         raise DanetError(f"the network cannot be exported: {one_line(error)}") from error
@@ -163,13 +168,15 @@ def to_onnx(module: nn.Module, example: Mapping[str, Tensor], output: str) -> by
 
 
 def _pictures(
-    network: DenoiserNetwork | GeneratorNetwork, count: int, height: int, width: int
+    network: DenoiserNetwork | GeneratorNetwork, border: int, size: tuple[int, int, int]
 ) -> list[Tensor]:
     """Random inputs: y, or x and z."""
+    count, height, width = size
     source = torch.Generator().manual_seed(0)
     pictures = [torch.rand(count, 3, height, width, generator=source)]
     if isinstance(network, GeneratorNetwork):
-        pictures.append(torch.randn(count, 1, height, width, generator=source))
+        sides = height + 2 * border, width + 2 * border
+        pictures.append(torch.randn(count, 1, *sides, generator=source))
     return pictures
 
 
@@ -177,24 +184,29 @@ def _difference(
     network: DenoiserNetwork | GeneratorNetwork,
     names: tuple[str, ...],
     session: Any,
+    border: int,
     size: tuple[int, int, int],
 ) -> float:
-    inputs = _pictures(network, *size)
-    padded = [pad_to_multiple(tensor, network.size_multiple)[0] for tensor in inputs]
+    inputs = _pictures(network, border, size)
+    missing = [
+        margins(tensor.shape[2:], network.size_multiple, beyond)
+        for tensor, beyond in zip(inputs, (border, 0), strict=False)
+    ]
     with torch.inference_mode():
-        expected = crop(network(*padded), (size[1], size[2])).clamp(0, 1)
+        expected = crop(network(*map(pad, inputs, missing)), missing[0]).clamp(0, 1)
     given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
     (result,) = session.run(None, given)
     return float((torch.from_numpy(result) - expected).abs().max())
 
 
-def _properties(network: DenoiserNetwork | GeneratorNetwork) -> dict[str, str]:
+def _properties(network: DenoiserNetwork | GeneratorNetwork, border: int) -> dict[str, str]:
     return {
         "network": type(network).__name__,
         "width": str(network.width),
         "depth": str(network.depth),
         "size_multiple": str(network.size_multiple),
         "halo": "whole picture" if network.halo is None else str(network.halo),
+        "border": str(border),
         "value_range": "[0, 1]",
         "channels": "RGB",
         "paper": _PAPER,

@@ -2,44 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["crop", "pad_to_multiple"]
+__all__ = ["BORDER", "Margins", "crop", "margins", "pad", "padded_length"]
+
+BORDER = 16
+"""By how many pixels a picture is mirrored beyond each side, where nothing else is asked for."""
+
+Margins: TypeAlias = tuple[int, int, int, int]
+"""Pixels above, below, on the left and on the right."""
 
 
-def pad_to_multiple(tensor: Tensor, multiple: int) -> tuple[Tensor, tuple[int, int]]:
-    """Pad at the bottom and right until height and width are multiples of a number.
+def padded_length(length: int, multiple: int, border: int = 0) -> int:
+    """Height or width of a picture with a border on both sides, rounded up to a multiple.
 
-    The padding is a reflection, as in the authors' program, as far as the picture reaches:
+    Example:
+        >>> padded_length(45, 16), padded_length(45, 16, border=16)
+        (48, 80)
+    """
+    whole = length + 2 * border
+    return whole + -whole % multiple
+
+
+def margins(size: Sequence[int], multiple: int, border: int = 0) -> Margins:
+    """What a picture of some height and width lacks for a network.
+
+    Args:
+        size: height and width.
+        multiple: what both shall be multiples of; the pixels for it are below and on the right.
+        border: pixels on each side beside those.
+
+    Example:
+        >>> margins((45, 70), 16), margins((45, 70), 16, border=16)
+        ((0, 3, 0, 10), (16, 19, 16, 26))
+    """
+    below, right = (padded_length(length, multiple, border) - length - border for length in size)
+    return border, below, border, right
+
+
+def pad(tensor: Tensor, missing: Margins) -> Tensor:
+    """Continue a picture beyond its sides.
+
+    The pixels are a reflection, as in the authors' program, as far as the picture reaches:
     size - 1 pixels.  What is still missing repeats the last row or column.
 
     Args:
         tensor: N x C x H x W, at least 1 x 1 pixel.
-        multiple: what both sides shall be multiples of.
+        missing: how far to continue it.
 
     Returns:
-        The padded tensor (the same one where nothing is missing), and the height and width
-        before, for `crop`.
+        N x C x H' x W', with the picture where `crop` finds it.
 
     Example:
         >>> import torch
-        >>> padded, size = pad_to_multiple(torch.rand(1, 3, 45, 70), 16)
-        >>> padded.shape, crop(padded, size).shape
-        (torch.Size([1, 3, 48, 80]), torch.Size([1, 3, 45, 70]))
+        >>> picture = torch.rand(1, 3, 45, 70)
+        >>> missing = margins((45, 70), 16)
+        >>> padded = pad(picture, missing)
+        >>> padded.shape, torch.equal(crop(padded, missing), picture)
+        (torch.Size([1, 3, 48, 80]), True)
     """
     height, width = tensor.shape[-2:]
-    bottom, right = -height % multiple, -width % multiple
-    mirrored_bottom, mirrored_right = min(bottom, height - 1), min(right, width - 1)
-    if mirrored_bottom or mirrored_right:
-        tensor = F.pad(tensor, (0, mirrored_right, 0, mirrored_bottom), mode="reflect")
-    if bottom > mirrored_bottom or right > mirrored_right:
-        rest = (0, right - mirrored_right, 0, bottom - mirrored_bottom)
-        tensor = F.pad(tensor, rest, mode="replicate")
-    return tensor, (height, width)
+    above, below, left, right = missing
+    wanted = (left, right, above, below)
+    reach = (width - 1, width - 1, height - 1, height - 1)
+    mirrored = [min(pixels, most) for pixels, most in zip(wanted, reach, strict=True)]
+    if any(mirrored):
+        tensor = F.pad(tensor, mirrored, mode="reflect")
+    rest = [pixels - done for pixels, done in zip(wanted, mirrored, strict=True)]
+    return F.pad(tensor, rest, mode="replicate") if any(rest) else tensor
 
 
-def crop(tensor: Tensor, size: tuple[int, int]) -> Tensor:
-    """Take the top left (height, width) of an N x C x H x W tensor: a view of it."""
-    height, width = size
-    return tensor[..., :height, :width]
+def crop(tensor: Tensor, missing: Margins) -> Tensor:
+    """Take the picture out of what `pad` gave: a view of it."""
+    height, width = tensor.shape[-2:]
+    above, below, left, right = missing
+    return tensor[..., above : height - below, left : width - right]

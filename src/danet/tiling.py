@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from danet.errors import ConfigError
-from danet.sizes import crop, pad_to_multiple
+from danet.sizes import Margins, padded_length
 
 __all__ = [
     "Tile",
@@ -34,8 +34,8 @@ _ItemT = TypeVar("_ItemT")
 
 Size: TypeAlias = tuple[int, int]
 Predictor: TypeAlias = AbstractContextManager[Callable[[Tensor], Tensor]]
-# How many pictures each part has, and their height and width; then all of them, padded.
-_Loaded: TypeAlias = tuple[list[tuple[int, Size]], Tensor]
+# How many pictures each part has, and all of them.
+_Loaded: TypeAlias = tuple[list[int], Tensor]
 _Begun: TypeAlias = tuple[Sequence[_ItemT], Future[_Loaded]]
 
 
@@ -44,19 +44,30 @@ class Tile:
     """A part of a picture, in pixels from its top left.
 
     Attributes:
-        window: the rows and columns to read.
-        core: those, within the window, whose result is to be kept.
+        window: the rows and columns to compute, which may reach beyond the picture.
+        seen: those of them that the picture has.
+        core: those, within what is seen, whose result is to be kept.
     """
 
     window: tuple[slice, slice]
+    seen: tuple[slice, slice]
     core: tuple[slice, slice]
 
     @property
+    def beyond(self) -> Margins:
+        """How far the window reaches beyond the picture, for `danet.sizes.pad` and `crop`."""
+        (above, below), (left, right) = (
+            (seen.start - window.start, window.stop - seen.stop)
+            for seen, window in zip(self.seen, self.window, strict=True)
+        )
+        return above, below, left, right
+
+    @property
     def inner(self) -> tuple[slice, slice]:
-        """The core, counted from the window's top left."""
+        """The core, counted from the top left of what is seen."""
         rows, columns = (
-            slice(core.start - window.start, core.stop - window.start)
-            for core, window in zip(self.core, self.window, strict=True)
+            slice(core.start - seen.start, core.stop - seen.start)
+            for core, seen in zip(self.core, self.seen, strict=True)
         )
         return rows, columns
 
@@ -71,8 +82,8 @@ def check_tile(tile: int, multiple: int) -> None:
         raise ConfigError(f"tile is {tile}, and must be at least {max(multiple, 1)} pixels")
 
 
-def cut(size: Size, window: Size, *, halo: int, multiple: int) -> list[Tile]:
-    """Cut a picture into tiles whose windows, padded to ``multiple``, all have one shape.
+def cut(size: Size, window: Size, *, halo: int, multiple: int, border: int = 0) -> list[Tile]:
+    """Cut a picture into tiles whose windows all have one shape.
 
     A network gives in each core what it gives there for the whole picture when the halo is at least
     the farthest that an input pixel outside changes an output pixel inside.
@@ -81,56 +92,74 @@ def cut(size: Size, window: Size, *, halo: int, multiple: int) -> list[Tile]:
         size: height and width of the picture.
         window: height and width of the windows, multiples of ``multiple``, as `choose_window` and
             `window_of` give them.
-        halo: pixels around a core, a multiple of ``multiple``; none at the picture's borders.
-        multiple: windows start at multiples of this, so that a network with strides sees each
-            pixel in the same phase as in the whole picture.
+        halo: pixels around a core, a multiple of ``multiple``; the windows reach no farther than
+            the padded picture.
+        multiple: windows start at multiples of this from the first, so that a network with
+            strides sees each pixel in the same phase as in the whole picture.
+        border: how far the windows reach beyond each side of the picture.  Below and on the right
+            they reach farther to a multiple, as `danet.sizes.margins` says.
 
     Returns:
-        The tiles, row by row.  The cores cover each pixel once.
+        The tiles, row by row.  The cores cover each pixel of the picture once.
 
     Example:
-        >>> [tile.window for tile in cut((40, 90), (48, 64), halo=16, multiple=16)]
-        [(slice(0, 40, None), slice(0, 64, None)), (slice(0, 40, None), slice(32, 90, None))]
+        >>> tiles = cut((40, 90), (48, 64), halo=16, multiple=16)
+        >>> [tile.window for tile in tiles]
+        [(slice(0, 48, None), slice(0, 64, None)), (slice(0, 48, None), slice(32, 96, None))]
+        >>> [tile.beyond for tile in tiles]
+        [(0, 8, 0, 0), (0, 8, 0, 6)]
     """
     rows, columns = (
-        _spans(length, side, halo, multiple) for length, side in zip(size, window, strict=True)
+        _spans(length, side, halo, multiple, border)
+        for length, side in zip(size, window, strict=True)
     )
     return [
-        Tile((row_window, column_window), (row_core, column_core))
-        for row_window, row_core in rows
-        for column_window, column_core in columns
+        Tile(*zip(of_rows, of_columns, strict=True)) for of_rows in rows for of_columns in columns
     ]
 
 
-def _spans(length: int, window: int, halo: int, multiple: int) -> list[tuple[slice, slice]]:
-    """Windows and cores along one axis."""
-    padded = _up(length, multiple)
-    if window >= padded:
-        return [(slice(0, length), slice(0, length))]
+def _spans(
+    length: int, window: int, halo: int, multiple: int, border: int
+) -> list[tuple[slice, slice, slice]]:
+    """Windows, what they see, and cores along one axis."""
+    padded = padded_length(length, multiple, border)
     step = window - 2 * halo
-    # The last one is moved back to end at the border: all of them are of one length.
-    starts = [min(n * step, padded - window) for n in range(-(-(padded - 2 * halo) // step))]
+    # The last one is moved back to end with the picture: all of them are of one length.
+    starts = [min(n * step, padded - window) - border for n in range(_count(padded, window, halo))]
     cuts = [0, *(start + halo for start in starts[1:]), length]
     return [
-        (slice(start, min(start + window, length)), slice(first, last))
+        (
+            slice(start, start + window),
+            slice(max(start, 0), min(start + window, length)),
+            slice(first, last),
+        )
         for start, first, last in zip(starts, cuts, cuts[1:], strict=False)
     ]
 
 
-def window_of(size: Size, tile: int, *, halo: int, multiple: int) -> Size:
+def window_of(size: Size, tile: int, *, halo: int, multiple: int, border: int = 0) -> Size:
     """The window of square tiles of a given side, rounded down to ``multiple``."""
-    core = max(tile - tile % multiple, _least_core(halo, multiple))
-    height, width = (min(_up(length, multiple), core + 2 * halo) for length in size)
+    core = max(tile - tile % multiple, _least_core(halo, multiple, border))
+    height, width = (
+        min(padded_length(length, multiple, border), core + 2 * halo) for length in size
+    )
     return height, width
 
 
-def smallest_window(size: Size, *, halo: int, multiple: int) -> Size:
+def smallest_window(size: Size, *, halo: int, multiple: int, border: int = 0) -> Size:
     """The smallest window that a picture can be cut into."""
-    return window_of(size, multiple, halo=halo, multiple=multiple)
+    return window_of(size, multiple, halo=halo, multiple=multiple, border=border)
 
 
 def choose_window(
-    size: Size, *, halo: int, multiple: int, limit: float, pictures: int = 1, devices: int = 1
+    size: Size,
+    *,
+    halo: int,
+    multiple: int,
+    border: int = 0,
+    limit: float,
+    pictures: int = 1,
+    devices: int = 1,
 ) -> Size:
     """The window that costs the least time among those of at most ``limit`` pixels.
 
@@ -143,6 +172,7 @@ def choose_window(
         size: height and width of the picture.
         halo: as for `cut`.
         multiple: as for `cut`.
+        border: as for `cut`.
         limit: the most pixels of a window.
         pictures: how many pictures of that size are computed.
         devices: how many devices share the windows out.
@@ -158,8 +188,8 @@ def choose_window(
         >>> choose_window((2048, 1024), halo=112, multiple=16, limit=2**22, devices=2)
         (1136, 1024)
     """
-    height, width = (_up(length, multiple) for length in size)
-    best = smallest_window(size, halo=halo, multiple=multiple)
+    height, width = (padded_length(length, multiple, border) for length in size)
+    best = smallest_window(size, halo=halo, multiple=multiple, border=border)
     least = float("inf")
     across = 0
     column = width + 1
@@ -187,16 +217,13 @@ def _count(length: int, window: int, halo: int) -> int:
 
 def _even(length: int, count: int, halo: int, multiple: int) -> int:
     """The window that cuts an axis into ``count`` of them."""
-    return length if count == 1 else _up(-(-(length - 2 * halo) // count), multiple) + 2 * halo
+    core = -(-(length - 2 * halo) // count)
+    return length if count == 1 else padded_length(core, multiple) + 2 * halo
 
 
-def _least_core(halo: int, multiple: int) -> int:
-    # Two multiples in a window at least: what is padded is then a reflection within it.
-    return max(multiple, 2 * multiple - 2 * halo)
-
-
-def _up(length: int, multiple: int) -> int:
-    return length + -length % multiple
+def _least_core(halo: int, multiple: int, border: int) -> int:
+    # What is padded is then a reflection within the window.
+    return max(multiple, 2 * (border + multiple) - 2 * halo)
 
 
 def run_tiled(
@@ -205,7 +232,6 @@ def run_tiled(
     predictors: Sequence[Predictor],
     write: Callable[[_ItemT, Tensor], None],
     *,
-    multiple: int,
     batch: int = 1,
 ) -> None:
     """Apply a function to parts of pictures, several at once.
@@ -215,26 +241,23 @@ def run_tiled(
 
     Args:
         items: what ``read`` and ``write`` know the parts by, such as a `Tile`.
-        read: gives N x C x H x W, of one C, H and W for all items once padded to ``multiple``.
-        predictors: each gives, when it is entered, a function that takes N x C x h x w of one
-            or several items, padded as `pad_to_multiple` does, and gives N x C' x h x w.  Where
-            there are several, each is entered in a thread of its own, and takes the next batch
-            as soon as it has done one.
+        read: gives N x C x H x W, of one C, H and W for all items.
+        predictors: each gives, when it is entered, a function that takes N x C x H x W of one
+            or several items, and gives N x C' x H x W.  Where there are several, each is entered
+            in a thread of its own, and takes the next batch as soon as it has done one.
         write: takes an item and its N x C' x H x W.
-        multiple: what the functions need height and width to be multiples of.
         batch: how many items are joined, at most.
 
     Example:
         >>> from contextlib import nullcontext
-        >>> picture, doubled = torch.rand(1, 3, 45, 70), torch.empty(1, 3, 45, 70)
+        >>> picture, doubled = torch.rand(1, 3, 48, 64), torch.empty(1, 3, 48, 64)
         >>> def write(tile, result):
         ...     doubled[..., tile.core[0], tile.core[1]] = result[..., tile.inner[0], tile.inner[1]]
         >>> run_tiled(
-        ...     cut((45, 70), (48, 48), halo=16, multiple=16),
-        ...     lambda tile: picture[..., tile.window[0], tile.window[1]],
+        ...     cut((48, 64), (48, 48), halo=16, multiple=16),
+        ...     lambda tile: picture[..., tile.seen[0], tile.seen[1]],
         ...     [nullcontext(lambda x: 2 * x)],
         ...     write,
-        ...     multiple=16,
         ... )
         >>> torch.equal(doubled, 2 * picture)
         True
@@ -242,21 +265,19 @@ def run_tiled(
     groups = [items[start : start + batch] for start in range(0, len(items), batch)]
 
     def load(group: Sequence[_ItemT]) -> _Loaded:
-        padded = [pad_to_multiple(read(item), multiple) for item in group]
-        tensors = [tensor for tensor, _ in padded]
-        sizes = [(len(tensor), size) for tensor, size in padded]
-        return sizes, tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        tensors = [read(item) for item in group]
+        counts = [len(tensor) for tensor in tensors]
+        return counts, tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
-    def store(group: Sequence[_ItemT], sizes: list[tuple[int, Size]], results: Tensor) -> None:
-        parts = results.split([count for count, _ in sizes])
-        for item, (_, size), result in zip(group, sizes, parts, strict=True):
-            write(item, crop(result, size))
+    def store(group: Sequence[_ItemT], counts: list[int], results: Tensor) -> None:
+        for item, result in zip(group, results.split(counts), strict=True):
+            write(item, result)
 
     if len(groups) == 1:  # in this thread: gradients are switched on and off for each
-        sizes, pixels = load(groups[0])
+        counts, pixels = load(groups[0])
         with predictors[0] as predict:
             results = predict(pixels)
-        store(groups[0], sizes, results)
+        store(groups[0], counts, results)
         return
     with ThreadPoolExecutor(max_workers=1) as worker:
         work = _Work(groups, load, store, worker)
@@ -281,7 +302,7 @@ class _Work(Generic[_ItemT]):
         self,
         groups: Sequence[Sequence[_ItemT]],
         load: Callable[[Sequence[_ItemT]], _Loaded],
-        store: Callable[[Sequence[_ItemT], list[tuple[int, Size]], Tensor], None],
+        store: Callable[[Sequence[_ItemT], list[int], Tensor], None],
         worker: ThreadPoolExecutor,
     ) -> None:
         self._waiting = iter(groups)
@@ -296,12 +317,12 @@ class _Work(Generic[_ItemT]):
         with predictor as predict:
             while begun is not None:
                 group, ahead = begun
-                sizes, pixels = ahead.result()
+                counts, pixels = ahead.result()
                 begun = self.begin()
                 results = predict(pixels)
                 if behind is not None:
                     behind.result()
-                behind = self._worker.submit(self._store, group, sizes, results)
+                behind = self._worker.submit(self._store, group, counts, results)
         if behind is not None:
             behind.result()
 

@@ -9,7 +9,15 @@ from typing import Any
 
 from danet.errors import ConfigError
 
-__all__ = ["FAILED", "add_network_arguments", "at_least", "complain", "network_settings", "say"]
+__all__ = [
+    "FAILED",
+    "add_border_argument",
+    "add_network_arguments",
+    "at_least",
+    "complain",
+    "network_settings",
+    "say",
+]
 
 FAILED = 2
 
@@ -56,6 +64,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="what computing may take, such as 800M or 2G (default: half of what is free)",
     )
+    add_border_argument(parser)
     parser.add_argument(
         "--dtype",
         default="auto",
@@ -68,9 +77,20 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_border_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how far pictures are mirrored beyond their sides."""
+    parser.add_argument(
+        "--border",
+        type=at_least(0),
+        metavar="PIXELS",
+        help="how far a picture is mirrored beyond its sides for the network; 0 gives the numbers "
+        "of the paper's program (default: 16)",
+    )
+
+
 def network_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What those options say, for `danet.pretrained.Denoiser` and its like."""
-    names = ("device", "devices", "tile", "max_memory", "dtype", "runtime")
+    names = ("device", "devices", "tile", "max_memory", "border", "dtype", "runtime")
     return {name: getattr(options, name) for name in names}
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from danet.cli.console import add_border_argument
+
 __all__ = ["add_commands"]
 
 
@@ -26,6 +28,7 @@ def add_commands(commands: Any) -> None:
         default="denoiser",
         help="which network of the weights (default: %(default)s)",
     )
+    add_border_argument(export)
     export.set_defaults(command=_export)
 
 
@@ -38,7 +41,8 @@ def _export(options: argparse.Namespace) -> int:
     if (entry := CATALOGUE.get(options.name)) is not None:
         about |= {"licence": entry.licence, "source": entry.source, "trained_on": entry.data}
     model = Denoiser if options.kind == "denoiser" else NoiseGenerator
-    exported = model.from_pretrained(options.name, device="cpu").export(options.output, about)
+    network = model.from_pretrained(options.name, device="cpu", border=options.border)
+    exported = network.export(options.output, about)
     print(f"{exported.path}: {options.kind}, ONNX opset {OPSET}")
     sizes = ", ".join(" x ".join(map(str, (n, 3, *size))) for n, *size in exported.sizes)
     print(f"    compared with PyTorch at {sizes}")

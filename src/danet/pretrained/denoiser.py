@@ -47,6 +47,9 @@ class Denoiser(Pretrained):
         halo: how many pixels around a tile are computed with it.  None: as many as make the
             result that of the whole picture.  Fewer are faster, with an error at the tiles'
             borders; for a network whose ``halo`` is None any number allows tiles.
+        border: by how many pixels a picture is mirrored beyond each side for the network, rounded
+            up to its ``size_multiple``.  None: 16.  With 0 its zero padding touches the picture,
+            as in the authors' program, whose numbers come out.
         dtype: what the residual is computed in: "float32", "bfloat16", "float16", or "auto", a
             short type where the device has units for it, see `danet.devices.fast_dtype`.  The
             picture itself stays in float32.

@@ -17,6 +17,7 @@ from danet.parts import Area, check_picture, size_of
 from danet.pretrained.drawing import drawing, side_by_side
 from danet.pretrained.model import Pretrained
 from danet.sampling import NormalRows, Sampler, check_draws
+from danet.sizes import pad
 
 __all__ = ["NoiseGenerator"]
 
@@ -33,6 +34,7 @@ class NoiseGenerator(Pretrained, Sampler):
         tile: as for `Denoiser`.
         max_memory: as for `Denoiser`.
         halo: as for `Denoiser`.
+        border: as for `Denoiser`; z is drawn for the border too.
         dtype: as for `Denoiser`.
         compile: as for `Denoiser`.
         runtime: as for `Denoiser`.
@@ -63,30 +65,34 @@ class NoiseGenerator(Pretrained, Sampler):
         check_draws(n, seed)
         check_picture(clean)
         entropy = np.random.SeedSequence(seed).entropy
+        border = self.engine.border_of(self.network)
 
         def noisy() -> Iterator[Picture]:
             at_once = self.engine.draws_at_once(self.network, clean, n)
             for first in range(0, n, at_once):
                 samples = range(first, min(first + at_once, n))
-                yield from self._run(clean, [_latent(clean, [entropy, k]) for k in samples])
+                yield from self._run(clean, [_latent(clean, [entropy, k], border) for k in samples])
 
         return noisy()
 
 
-def _latent(clean: Picture, seeds: list[Any]) -> Latent:
-    """What draws z for parts of the pictures: N x 1 x h x w.
+def _latent(clean: Picture, seeds: list[Any], border: int) -> Latent:
+    """What draws z for areas of the pictures and of the border around them: N x 1 x h x w.
 
-    Each picture has a stream of its own, so that neither the batch nor the tiles change it.
+    Each picture has a stream of its own, so that neither the batch nor the tiles change it.  In
+    the border, a reflection of z would make stronger noise at the picture's sides.
     """
+    height, width = (length + 2 * border for length in size_of(clean))
     pictures = clean.shape[0] if isinstance(clean, Tensor) and clean.ndim == 4 else 1
     sources = []
     for index in range(pictures):
         state = np.random.SeedSequence([*seeds, index]).generate_state(1, np.uint64)
-        sources.append(NormalRows(int(state[0]), size_of(clean)))
+        sources.append(NormalRows(int(state[0]), (height, width)))
 
     def latent(group: range, area: Area) -> Tensor:
-        rows, columns = area
-        maps = [sources[index].rows(rows.start, rows.stop)[None, :, columns] for index in group]
-        return torch.stack(maps)
+        rows, columns = (slice(span.start + border, span.stop + border) for span in area)
+        drawn = [sources[index].rows(rows.start, min(rows.stop, height)) for index in group]
+        missing = 0, max(rows.stop - height, 0), 0, max(columns.stop - width, 0)
+        return pad(torch.stack(drawn)[:, None, :, columns], missing)
 
     return latent

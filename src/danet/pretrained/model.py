@@ -60,6 +60,7 @@ class Settings(TypedDict, total=False):
     tile: int | None
     max_memory: int | None
     halo: int | None
+    border: int | None
     dtype: str
     compile: bool
     runtime: str
@@ -74,7 +75,7 @@ class Pretrained:
     network: DenoiserNetwork | GeneratorNetwork
     engine: Engine
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Settings, one for one, so that help() shows them
         self,
         weights: str | os.PathLike[str] | DenoiserNetwork | GeneratorNetwork = "photo",
         *,
@@ -83,12 +84,14 @@ class Pretrained:
         tile: int | None = None,
         max_memory: int | None = None,
         halo: int | None = None,
+        border: int | None = None,
         dtype: str = "auto",
         compile: bool = False,
         runtime: str = "auto",
     ) -> None:
         places = usable_devices(device, devices)
-        self.engine = Engine(Runtime(runtime, dtype, compile, places[1:]), tile, max_memory, halo)
+        computing = Runtime(runtime, dtype, compile, places[1:])
+        self.engine = Engine(computing, tile, max_memory, halo, border)
         if isinstance(weights, nn.Module):
             right = self._network_class
             if not isinstance(weights, right):
@@ -173,7 +176,7 @@ class Pretrained:
             DanetError: the network cannot be exported, the results differ, or the file cannot
                 be written.
         """
-        return export(self.network, path, about)
+        return export(self.network, path, about, border=self.engine.border_of(self.network))
 
     def push_to_hub(
         self,
