@@ -44,25 +44,27 @@ def test_a_picture_gets_its_noise_whatever_else_is_in_the_batch() -> None:
 
 @pytest.mark.parametrize("phones", [0.0, 1.0])
 def test_the_strength_is_that_of_brightness_at_middle_grey(phones: float) -> None:
-    model = DevelopedNoise((6, 6), (6, 6), phones=phones, jpeg=0, rounded=0)
+    model = DevelopedNoise((6, 6), (6, 6), phones=phones, white=0, jpeg=0, rounded=0)
     deviations = (noises(model, 0.5) @ LUMA).std(axis=(1, 2))
     assert np.mean(deviations) == pytest.approx(6, rel=0.06)
-    strengths = (noises(DevelopedNoise((2, 20), phones=0, jpeg=0), 0.5) @ LUMA).std(axis=(1, 2))
+    strengths = (noises(DevelopedNoise((2, 20), phones=0, white=0, jpeg=0), 0.5) @ LUMA).std(
+        axis=(1, 2)
+    )
     assert 1.5 < strengths.min() < 4
     assert 12 < strengths.max() < 23
 
 
 @pytest.mark.parametrize("level", [0.25, 0.4, 0.6])
 def test_a_camera_s_noise_has_mean_0_and_a_phone_s_darkens(level: float) -> None:
-    camera = noises(DevelopedNoise((3, 3), phones=0, jpeg=0, rounded=0), level)
-    phone = noises(DevelopedNoise(phone=(20, 20), phones=1, jpeg=0), level)
+    camera = noises(DevelopedNoise((3, 3), phones=0, white=0, jpeg=0, rounded=0), level)
+    phone = noises(DevelopedNoise(phone=(20, 20), phones=1, white=0, jpeg=0), level)
     # Where noise is coarse, its mean over a picture is far from 0: the middle one of many is not.
     assert abs(np.median(camera.mean(axis=(1, 2, 3)))) < 0.25
     assert phone.mean() < -0.5
 
 
 def test_a_camera_s_colour_is_coarse_and_its_brightness_fine() -> None:
-    noise = noises(DevelopedNoise((8, 8), phones=0, jpeg=0, rounded=0), 0.5)
+    noise = noises(DevelopedNoise((8, 8), phones=0, white=0, jpeg=0, rounded=0), 0.5)
     luma = noise @ LUMA
     blue = noise[..., 2] - luma
     assert 0.3 < correlation(luma, 1) < 0.65
@@ -72,7 +74,7 @@ def test_a_camera_s_colour_is_coarse_and_its_brightness_fine() -> None:
 
 
 def test_a_phone_s_noise_is_nearly_white_and_strong_in_colour() -> None:
-    noise = noises(DevelopedNoise(phone=(12, 12), phones=1, jpeg=0, rounded=0), 0.5)
+    noise = noises(DevelopedNoise(phone=(12, 12), phones=1, white=0, jpeg=0, rounded=0), 0.5)
     luma = noise @ LUMA
     blue = noise[..., 2] - luma
     assert correlation(luma, 1) < 0.35
@@ -80,9 +82,18 @@ def test_a_phone_s_noise_is_nearly_white_and_strong_in_colour() -> None:
     assert 0.8 < np.median(blue.std(axis=(1, 2)) / luma.std(axis=(1, 2))) < 1.8
 
 
+def test_white_noise_is_independent_and_of_one_strength() -> None:
+    model = DevelopedNoise(phone=(12, 12), white=1, jpeg=0, rounded=0)
+    noise = noises(model, 0.3)
+    assert np.std(noise) == pytest.approx(12, rel=0.02)
+    assert np.std(noises(model, 0.7)) == pytest.approx(12, rel=0.02)
+    assert abs(correlation(noise[..., 2], 1)) < 0.02
+    assert abs(np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]) < 0.02
+
+
 def test_the_two_sides_of_a_picture_have_different_noise() -> None:
     """The filters wrap around what they filter."""
-    luma = noises(DevelopedNoise((8, 8), phones=0, jpeg=0, rounded=0), 0.5) @ LUMA
+    luma = noises(DevelopedNoise((8, 8), phones=0, white=0, jpeg=0, rounded=0), 0.5) @ LUMA
     assert abs(np.corrcoef(luma[:, :, 0].ravel(), luma[:, :, -1].ravel())[0, 1]) < 0.1
 
 
@@ -99,6 +110,7 @@ def test_rounding_and_jpeg_give_multiples_of_a_level() -> None:
         ({"camera": (0.0, 3.0)}, "camera is 0.0, 3.0"),
         ({"phone": (9.0, 3.0)}, "phone is 9.0, 3.0"),
         ({"phones": 1.5}, "phones is 1.5"),
+        ({"white": -0.1}, "white is -0.1"),
         ({"jpeg_quality": (0, 90)}, "jpeg_quality is 0, 90"),
     ],
 )

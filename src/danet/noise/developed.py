@@ -34,12 +34,17 @@ class DevelopedNoise(NoiseModel):
     a curve brings it to the picture: sRGB's, half of the time with an S-shaped tone curve after it.
     The figures are those of PolyU's training pairs and of SIDD's phones.
 
+    A share of the pictures has white noise instead, independent in the channels and of one strength
+    everywhere, as no camera leaves it: a network that never saw fine noise in colour may answer it
+    with anything.
+
     Args:
         camera: smallest and largest standard deviation of a camera's brightness noise at middle
             grey, in 8-bit levels, drawn uniformly in the logarithm.
         phone: likewise, of a phone's.
-        phones: share of the pictures with a phone's noise.
-        jpeg: share of a camera's pictures that are saved as JPEG; of a phone's, a third of it.
+        phones: share of the pictures with a phone's noise, of those whose noise is not white.
+        white: share of the pictures whose noise is white; as strong as a phone's.
+        jpeg: share of a camera's pictures that are saved as JPEG; of the others, a third of it.
         jpeg_quality: its lowest and highest quality, on Pillow's scale.
         rounded: share of the pictures that are rounded to 8 bits.
 
@@ -55,12 +60,13 @@ class DevelopedNoise(NoiseModel):
     camera: tuple[float, float] = (1.5, 25.0)
     phone: tuple[float, float] = (3.0, 40.0)
     phones: float = 0.35
+    white: float = 0.15
     jpeg: float = 0.35
     jpeg_quality: tuple[int, int] = (75, 98)
     rounded: float = 0.85
 
     def __post_init__(self) -> None:
-        for name in ("phones", "jpeg", "rounded"):
+        for name in ("phones", "white", "jpeg", "rounded"):
             check_share(name, getattr(self, name))
         check_range("camera", self.camera, above=True)
         check_range("phone", self.phone, above=True)
@@ -90,6 +96,7 @@ class DevelopedNoise(NoiseModel):
         grain = _grain(white, torch.tensor([law.grain for law in laws]))
         gains = torch.tensor([law.gains for law in laws])[..., None, None]
         noise = torch.einsum("kc,nchw->nkhw", _TO_RGB, grain * gains)
+        noise = torch.where(_of_each([law.white for law in laws]), white, noise)
         noise = noise[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
         noisy = self._develop(clean, noise, laws)
         for picture, law in zip(noisy, laws, strict=True):
@@ -101,28 +108,27 @@ class DevelopedNoise(NoiseModel):
 
     def _develop(self, clean: Tensor, noise: Tensor, laws: Sequence[_Law]) -> Tensor:
         """The pictures with noise of variance 1 in brightness brought to them by the laws."""
-
-        def of_each(values: Sequence[float | bool]) -> Tensor:
-            return torch.tensor(values)[:, None, None, None]
-
-        curved = of_each([law.curved for law in laws])
-        camera = of_each([law.camera for law in laws])
+        curved = _of_each([law.curved for law in laws])
+        camera = _of_each([law.camera for law in laws])
+        white = _of_each([law.white for law in laws])
+        level = _of_each([law.strength / 255 for law in laws])
         linear = _linear(clean, curved)
         grey = _linear(torch.full((1, 1, 1, 1), 0.5), curved)
         slope = (_display(grey + 1e-3, curved) - _display(grey - 1e-3, curved)) / 2e-3
-        read = of_each([law.read for law in laws])
+        read = _of_each([law.read for law in laws])
         variance = (1 - read) * linear / grey + read
-        strength = of_each([law.strength / 255 for law in laws]) / slope
-        noise = noise * strength * variance.sqrt()
-        brighter, darker = _display(linear + noise, curved), _display(linear - noise, curved)
+        shift = noise * level / slope * variance.sqrt()
+        brighter, darker = _display(linear + shift, curved), _display(linear - shift, curved)
         # A camera's truth is the mean of developed frames, a phone's is the development of a mean.
-        noisy = torch.where(camera, clean + (brighter - darker) / 2, brighter).clamp(0, 1)
-        rounded = of_each([law.rounded for law in laws])
+        noisy = torch.where(camera, clean + (brighter - darker) / 2, brighter)
+        noisy = torch.where(white, clean + noise * level, noisy).clamp(0, 1)
+        rounded = _of_each([law.rounded for law in laws])
         return torch.where(rounded, (noisy * 255).round() / 255, noisy)
 
     def _law(self, rng: np.random.Generator) -> _Law:
         """What is drawn for one picture."""
-        camera = rng.random() >= self.phones
+        white = rng.random() < self.white
+        camera = rng.random() >= self.phones and not white
         if camera:
             luma = log_uniform(rng, 0.35, 1.1)
             chroma = min(luma * log_uniform(rng, 1.5, 5), 4.0)
@@ -138,6 +144,7 @@ class DevelopedNoise(NoiseModel):
         jpeg = rng.random() < self.jpeg * (1 if camera else 1 / 3)
         return _Law(
             camera=camera,
+            white=white,
             strength=log_uniform(rng, *(self.camera if camera else self.phone)),
             read=log_uniform(rng, *((3e-4, 0.1) if camera else (3e-3, 0.3))),
             curved=rng.random() < (0.8 if camera else 0.25),
@@ -164,6 +171,7 @@ class _Law:
     """
 
     camera: bool
+    white: bool
     strength: float
     read: float
     curved: bool
@@ -172,6 +180,11 @@ class _Law:
     rounded: bool
     quality: int | None
     subsampling: int
+
+
+def _of_each(values: Sequence[float | bool]) -> Tensor:
+    """A value for each picture of a batch."""
+    return torch.tensor(values)[:, None, None, None]
 
 
 def _grain(white: Tensor, grain: Tensor) -> Tensor:
