@@ -16,7 +16,7 @@ from danet.data import Pixels, areas, draw_window, resize, scaled, turned
 from danet.noise import DevelopedNoise
 from danet.noise.model import check_range, check_share, log_uniform
 
-__all__ = ["MadePatches", "Variety"]
+__all__ = ["MadePatches", "Variety", "drawn_lines", "drawn_text"]
 
 Array = NDArray[np.float32]
 
@@ -165,9 +165,9 @@ def _drawn(rng: np.random.Generator, size: int) -> Array:
     )
     kind = rng.integers(4)
     if kind == 0:
-        mask = _text(rng, size)
+        mask = drawn_text(rng, size)
     elif kind == 1:
-        mask = _lines(rng, size)
+        mask = drawn_lines(rng, size)
     elif kind == 2:
         period = rng.integers(1, 5, size=2)
         rows, columns = np.indices((size, size)) // period[:, None, None]
@@ -183,7 +183,8 @@ def _drawn(rng: np.random.Generator, size: int) -> Array:
     return patch
 
 
-def _text(rng: np.random.Generator, size: int) -> NDArray[np.floating]:
+def drawn_text(rng: np.random.Generator, size: int) -> NDArray[np.floating]:
+    """Lines of text of several heights, size x size, 1 where there is ink and 0 where none."""
     picture = Image.new("L", (size, size))
     draw = ImageDraw.Draw(picture)
     top = -int(rng.integers(8))
@@ -197,8 +198,9 @@ def _text(rng: np.random.Generator, size: int) -> NDArray[np.floating]:
     return np.asarray(picture) / 255
 
 
-def _lines(rng: np.random.Generator, size: int) -> NDArray[np.floating]:
-    """Twice as large and reduced, so that slanted ones are smooth."""
+def drawn_lines(rng: np.random.Generator, size: int) -> NDArray[np.floating]:
+    """Straight lines of several widths and greys, size x size in [0, 1]."""
+    # Twice as large and reduced, so that slanted ones are smooth.
     picture = Image.new("L", (2 * size, 2 * size))
     draw = ImageDraw.Draw(picture)
     for _ in range(rng.integers(2, 20)):

@@ -35,6 +35,21 @@ _SHOWN = {
     "autocorrelation_distance": ("lags", ".3f"),
     "power_spectrum_distance": ("spectrum", ".2f"),
     "seconds_per_megapixel": ("s/MP", ".3g"),
+    "fidelity": ("clean", ".2f"),
+    "worst": ("worst", ".2f"),
+    "camera_gain": ("camera noise", "+.2f"),
+    "white_gain": ("white noise", "+.2f"),
+    "tint_gain": ("tinted", "+.2f"),
+    "dark_gain": ("dark", "+.2f"),
+    "exposure": ("exposure", ".2f"),
+    "flat": ("flats", ".2f"),
+    "flat_border": ("their border", ".2f"),
+    "text": ("text", ".1f"),
+    "lines": ("lines", ".1f"),
+    "stripes": ("stripes", ".1f"),
+    "stripe_colour": ("their colour", ".2f"),
+    "stars": ("stars", ".2f"),
+    "faintest_stars": ("faintest", ".2f"),
 }
 
 
@@ -94,8 +109,9 @@ class Report:
             [method, *(_shown(_value(means, method, measure), measure) for measure in measures)]
             for method in means
         ]
+        shown = _columns(next(iter(self.images.values())))  # without what only the whole has
         pictures = [
-            [name, *(_shown(_value(scores, *column), column[1]) for column in columns)]
+            [name, *(_shown(_value(scores, *column), column[1]) for column in shown)]
             for name, scores in self.images.items()
         ]
         return "\n".join(
@@ -104,7 +120,7 @@ class Report:
                 "",
                 *_table(["mean of all", *map(_heading, measures)], summary),
                 "",
-                *_table(["image", *(f"{m} {_heading(s)}" for m, s in columns)], pictures),
+                *_table(["image", *(f"{m} {_heading(s)}" for m, s in shown)], pictures),
                 "",
             ]
         )

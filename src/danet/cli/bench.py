@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from danet.cli.console import add_network_arguments, at_least, network_settings
+from danet.errors import ConfigError
 
 __all__ = ["add_commands"]
 
 # Those of danet.bench, which is too heavy to be imported for --help.
+_HARMLESS = "harmless"
 _DATASETS = ("sidd-val", "nam", "nam25", "cc15", "polyu", "folder")
 _BASELINES = ("opencv-nlm", "bm3d", "skimage-wavelet")
 # By the form of a submission, what it writes where nothing else is named.
@@ -20,7 +23,7 @@ _OUTPUTS = {"sidd-kaggle": "SubmitSrgb.csv", "sidd-mat": "SubmitSrgb.mat", "dnd"
 def add_commands(commands: Any) -> None:
     """Add the three commands to the subparsers of ``danet``."""
     evaluate = commands.add_parser("evaluate", help="measure a denoiser on a benchmark")
-    _add_dataset_arguments(evaluate, "evaluation")
+    _add_dataset_arguments(evaluate, "evaluation", (*_DATASETS, _HARMLESS))
     _add_ensemble_argument(evaluate)
     evaluate.add_argument(
         "--baseline",
@@ -32,7 +35,7 @@ def add_commands(commands: Any) -> None:
     evaluate.set_defaults(command=_evaluate)
 
     noise = commands.add_parser("evaluate-noise", help="measure a generator on a benchmark")
-    _add_dataset_arguments(noise, "evaluation-noise")
+    _add_dataset_arguments(noise, "evaluation-noise", _DATASETS)
     noise.add_argument(
         "-n",
         type=at_least(1),
@@ -72,14 +75,23 @@ def add_commands(commands: Any) -> None:
     submit.set_defaults(command=_submit)
 
 
-def _add_dataset_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
-    parser.add_argument("root", type=Path, metavar="ROOT", help="the folder of the data set")
+def _add_dataset_arguments(
+    parser: argparse.ArgumentParser, folder: str, datasets: Sequence[str]
+) -> None:
+    parser.add_argument(
+        "root",
+        type=Path,
+        metavar="ROOT",
+        nargs="?" if _HARMLESS in datasets else None,
+        help="the folder of the data set"
+        + ("; harmless has pictures of its own" if _HARMLESS in datasets else ""),
+    )
     parser.add_argument(
         "--dataset",
         required=True,
-        choices=_DATASETS,
+        choices=datasets,
         metavar="NAME",
-        help=f"one of {', '.join(_DATASETS)}",
+        help=f"one of {', '.join(datasets)}",
     )
     add_network_arguments(parser)
     parser.add_argument(
@@ -115,16 +127,15 @@ def _baselines(text: str) -> list[str]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from danet.bench import baseline, benchmark_pairs, evaluate, network
+    from danet.bench import baseline, benchmark_pairs, evaluate, evaluate_harmless, network
     from danet.pretrained import Denoiser
 
+    harmless = options.dataset == _HARMLESS
+    if options.root is None and not harmless:
+        raise ConfigError(f"the data set {options.dataset} needs ROOT, the folder of its files")
     baselines = {name: baseline(name) for name in options.baseline}
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
-    pairs = benchmark_pairs(options.dataset, options.root, seed=options.seed)
-    facts = _facts(options, denoiser) | {
-        "self-ensemble": "yes" if options.self_ensemble else "no",
-        "scores": "PSNR in dB, SSIM per channel (2-D), each of pictures rounded to 8 bits",
-    }
+    facts = _facts(options, denoiser) | {"self-ensemble": "yes" if options.self_ensemble else "no"}
     if baselines:
         import torch
 
@@ -132,6 +143,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
         facts["baselines"] = f"noise level estimated, {hardware(torch.device('cpu'))}"
     methods = {"denoised": network(denoiser, ensemble=options.self_ensemble), **baselines}
+    if harmless:
+        facts["scores"] = "PSNR and its gains in dB, changes in grey levels of 255, stars as shares"
+        report = evaluate_harmless(methods, options.root, seed=options.seed, facts=facts)
+        return _finish(report, options)
+    facts["scores"] = "PSNR in dB, SSIM per channel (2-D), each of pictures rounded to 8 bits"
+    pairs = benchmark_pairs(options.dataset, options.root, seed=options.seed)
     return _finish(evaluate(pairs, methods, facts), options)
 
 
@@ -165,7 +182,7 @@ def _facts(options: argparse.Namespace, model: Any) -> dict[str, str | int]:
     from danet.bench import DATASETS, machine
 
     return {
-        "dataset": f"{options.dataset}: {DATASETS[options.dataset]}",
+        "dataset": f"{options.dataset}: {DATASETS.get(options.dataset, 'what should stay')}",
         "weights": options.weights,
         "seed": options.seed,
         "border": model.engine.border_of(model.network),
