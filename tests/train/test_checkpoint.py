@@ -3,12 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from danet.errors import WeightsError
 from danet.train import NetworkConfig, OptimizerConfig, TrainConfig, TrainState, train_step
-from danet.train.checkpoint import resume, save_checkpoint
+from danet.train.checkpoint import read_record, resume, save_checkpoint
 
 
 def trained(config: TrainConfig) -> TrainState:
@@ -68,7 +69,28 @@ def test_another_configuration_is_refused_in_one_line(
 
 def test_a_damaged_file_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    save_checkpoint(trained(config), path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(WeightsError, match="cannot resume"):
-        resume(TrainState.start(config), path)
+    save_checkpoint(trained(config), path, "a record")
+    assert read_record(path) == "a record"
+    whole = path.read_bytes()
+    source = np.random.default_rng(0)
+    header = int.from_bytes(whole[:8], "little")
+    places = [
+        *range(8),
+        *source.integers(8, 8 + header, 60),
+        *source.integers(header, len(whole), 40),
+    ]
+    damaged = [whole[:-100], whole[:-100] + bytes(100)]
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << source.integers(8)
+        damaged.append(bytes(flipped))
+    state = TrainState.start(config)
+    for number, content in enumerate(damaged):
+        if content == whole:
+            continue
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match="cannot resume") as refused:
+            resume(state, path)
+        assert "\n" not in str(refused.value), number
+        with pytest.raises(WeightsError, match="cannot resume"):
+            read_record(path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from danet.errors import WeightsError, one_line
 from danet.files import atomic_write
 from danet.train.state import TrainState
 
-__all__ = ["resume", "save_checkpoint"]
+__all__ = ["read_record", "resume", "save_checkpoint"]
 
 
 def _tensors(state: TrainState) -> dict[str, Tensor]:
@@ -33,21 +34,37 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
     return kept
 
 
-def save_checkpoint(state: TrainState, path: Path) -> None:
+def save_checkpoint(state: TrainState, path: Path, record: str = "") -> None:
     """Write networks, optimisers, averages and the update reached; an older file stays until then.
+
+    With them goes a checksum, as a training would go on with damaged weights for hours.
 
     Random draws depend on seed and update alone, so no random state is kept.
 
     Args:
         state: what to save.
         path: the ``.safetensors`` file; its folder is made if need be.
+        record: what is to be known of the run, for `read_record`.
 
     Raises:
         DanetError: the file cannot be written.
     """
     with atomic_write(path) as temporary:
         tensors = {name: value.detach().contiguous() for name, value in _tensors(state).items()}
-        temporary.write_bytes(save(tensors))
+        about = {"record": record, "sha256": _checksum(tensors, record)}
+        temporary.write_bytes(save(tensors, about))
+
+
+def read_record(path: Path) -> str:
+    """What `save_checkpoint` was told of the run.
+
+    Raises:
+        WeightsError: the file cannot be read or is damaged.
+    """
+    try:
+        return _load(path)[1]
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WeightsError(f"cannot resume from {path}: {one_line(error)}") from error
 
 
 def resume(state: TrainState, path: Path) -> None:
@@ -58,10 +75,10 @@ def resume(state: TrainState, path: Path) -> None:
         path: what ``save_checkpoint`` wrote.
 
     Raises:
-        WeightsError: the file cannot be read or is of another configuration.
+        WeightsError: the file cannot be read, is damaged or is of another configuration.
     """
     try:
-        saved = load_file(path)
+        saved, _ = _load(path)
         _check_shapes(saved, _tensors(state))
         state.update = int(saved.pop("update"))
         for name, learner in state.learners().items():
@@ -85,6 +102,30 @@ def resume(state: TrainState, path: Path) -> None:
         raise WeightsError(f"cannot resume from {path}: {one_line(error)}") from error
     if saved:
         raise WeightsError(f"cannot resume from {path}: it also holds {sorted(saved)[0]}")
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors, and what is known of the run.
+
+    Raises:
+        ValueError: they are not as they were written.
+    """
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        about = file.metadata() or {}
+    record = about.get("record", "")
+    if about.get("sha256") != _checksum(tensors, record):
+        raise ValueError("it is damaged: its checksum is another")
+    return tensors, record
+
+
+def _checksum(tensors: Mapping[str, Tensor], record: str) -> str:
+    digest = hashlib.sha256(record.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _check_shapes(saved: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -14,13 +14,14 @@ from tqdm import tqdm
 from danet import weights
 from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError
-from danet.train.checkpoint import resume, save_checkpoint
+from danet.files import atomic_write
+from danet.train.checkpoint import read_record, resume, save_checkpoint
 from danet.train.config import TrainConfig
 from danet.train.curves import write_curves
 from danet.train.distribution import Team, join_team
 from danet.train.patches import Sources, batches, validation_pairs
 from danet.train.reading import read_config
-from danet.train.record import check_same_run, write_config
+from danet.train.record import check_same_run, describe
 from danet.train.report import Report
 from danet.train.signals import stop_requests
 from danet.train.state import Learner, Pairs, TrainState
@@ -80,17 +81,18 @@ def train(config: TrainConfig) -> Path:
     team, device = join_team(usable_device(config.device))
     _check_shares(config, team)
     checkpoint = config.output / "checkpoint.safetensors"
-    settings = config.output / "config.json"
     state = TrainState.start(config, device, team)
     sources = Sources(config)
     if checkpoint.exists():
-        check_same_run(config, settings, sources.record())
+        check_same_run(config, read_record(checkpoint), sources.record())
         resume(state, checkpoint)
     elif config.init_from is not None:
         _load_initial(state, config.init_from)
     validation = _validation(config) if team.rank == 0 else None
+    record = describe(config, data=sources.record(), device=device)
     if team.rank == 0:
-        write_config(config, settings, data=sources.record(), device=device)
+        with atomic_write(config.output / "config.json") as temporary:
+            temporary.write_text(record, encoding="utf-8")
     # No process goes on before every one has read what there was.
     team.wait()
     with ExitStack() as stack:
@@ -113,7 +115,7 @@ def train(config: TrainConfig) -> Path:
             due = state.update % config.checkpoint_every == 0 or state.update == config.updates
             if (due or stopping) and team.rank == 0:
                 _check_finite(_largest_weights(state), state.update, checkpoint)
-                save_checkpoint(state, checkpoint)
+                save_checkpoint(state, checkpoint, record)
             if stopping:
                 stop.obey()
     if team.rank == 0:

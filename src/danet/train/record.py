@@ -17,7 +17,7 @@ from danet.errors import ConfigError
 from danet.files import atomic_write
 from danet.train.config import TrainConfig
 
-__all__ = ["check_same_run", "trim_log", "write_config"]
+__all__ = ["check_same_run", "describe", "trim_log"]
 
 # What may change when a run is resumed.  The pairs are told by their fingerprint, not their folder.
 _FREE = (
@@ -33,19 +33,13 @@ _FREE = (
 )
 
 
-def write_config(
-    config: TrainConfig, path: Path, *, data: Mapping[str, Any], device: torch.device
-) -> None:
-    """Write the configuration of a run and what it ran on, as JSON.
+def describe(config: TrainConfig, *, data: Mapping[str, Any], device: torch.device) -> str:
+    """The configuration of a run and what it ran on, as JSON.
 
     Args:
         config: the run.
-        path: the file; its folder is made if need be.
         data: what is to be known of the pairs.
         device: where.
-
-    Raises:
-        DanetError: the file cannot be written.
     """
     record = {
         "config": asdict(config),
@@ -53,31 +47,29 @@ def write_config(
         "hardware": hardware(device),
         "versions": {"danet": danet.__version__, "torch": torch.__version__},
     }
-    with atomic_write(path) as temporary:
-        temporary.write_text(_as_json(record), encoding="utf-8")
+    return _as_json(record)
 
 
-def check_same_run(config: TrainConfig, path: Path, data: Mapping[str, Any]) -> None:
+def check_same_run(config: TrainConfig, described: str, data: Mapping[str, Any]) -> None:
     """Refuse to resume a run with other settings or other pairs than it was begun with.
 
     Args:
         config: the settings now.
-        path: what ``write_config`` wrote; where it cannot be read, nothing is compared.
+        described: what ``describe`` gave when it was saved.
         data: what is known of the pairs now.
 
     Raises:
         ConfigError: a setting or a picture differs that changes the result.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        begun = dict(record["config"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
+    record = json.loads(described)
     now = json.loads(_as_json(asdict(config)))
-    for name, before, value in (*_differences(begun, now), *_differences(record, data)):
+    for name, before, value in (
+        *_differences(record["config"], now),
+        *_differences(record, data),
+    ):
         if name not in _FREE and name.split(".")[0] not in _FREE:
             raise ConfigError(
-                f"{name} is {value}, but the run in {path.parent} was begun with {before}; "
+                f"{name} is {value}, but the run in {config.output} was begun with {before}; "
                 "a new run needs another output"
             )
 
@@ -89,7 +81,8 @@ def trim_log(path: Path, update: int) -> None:
         DanetError: the file cannot be written.
     """
     if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = text.splitlines(keepends=True)
         with atomic_write(path) as temporary:
             kept = "".join(line for line in lines if _update_of(line) <= update)
             temporary.write_text(kept, encoding="utf-8")
@@ -98,7 +91,8 @@ def trim_log(path: Path, update: int) -> None:
 def _update_of(line: str) -> float:
     try:
         return int(json.loads(line)["update"])
-    except ValueError:  # half a line, of a run that was killed
+    # Half a line of a run that was killed, or one that is none of danet's.
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
         return math.inf
 
 
