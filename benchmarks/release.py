@@ -1,10 +1,10 @@
-"""Bring trained networks into the package as the weights "photo", measured and with their card.
+"""Bring trained networks into the package as weights of a name, measured and with their card.
 
     DANET_DATA=... python benchmarks/release.py --notes docs/recipes runs/photo-5-denoiser ...
 
 The runs are those of docs/recipes, in their order; each network is that of the last run with one,
-and the one that ships already where no run has one.  Of the notes, photo-earlier.md has the rows of
-the runs that are not given, and photo-limits.md the limits.
+and the one that ships already where no run has one.  Of the notes, NAME-earlier.md has the rows of
+the runs that are not given, and NAME-limits.md the limits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shipped_weights import add_data_argument, measure_all
 from danet import weights
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = ROOT / "src" / "danet" / "weights_data" / "photo"
+SHIPPED = ROOT / "src" / "danet" / "weights_data"
 KINDS: tuple[weights.Kind, ...] = ("denoiser", "generator")
 
 NETWORKS = {"joint": "R, G and D", "denoiser": "R alone", "base-g": "G and D"}
@@ -40,11 +40,7 @@ license_name: LicenseRef-danet-weights
 tags: [image-denoising, noise-generation]
 ---
 
-# photo: a denoiser and a noise generator for photographs
-
-The networks of "Dual Adversarial Network: Toward Real-world Noise Removal and Noise
-Generation" (ECCV 2020): UNets of width 32 and depth 5, trained by this library from random
-weights.  `Denoiser()` and `NoiseGenerator()` load them.
+{about}
 
 ## Licence
 
@@ -72,8 +68,8 @@ precision.
 
 ## Measured
 
-`python benchmarks/shipped_weights.py`, on {hardware}, computed in {dtype}; AKLD with {fakes}
-fakes.  Kodak's pictures are among those that noise was added to in training.
+`python benchmarks/shipped_weights.py --weights {name}`, on {hardware}, computed in {dtype}.
+Kodak's pictures are among those that noise was added to in training.
 
 {measured}
 
@@ -89,14 +85,30 @@ fakes.  Kodak's pictures are among those that noise was added to in training.
 """
 
 
-def install(runs: list[Path]) -> None:
+ABOUT = {
+    "photo": """\
+# photo: a denoiser and a noise generator for photographs
+
+The networks of "Dual Adversarial Network: Toward Real-world Noise Removal and Noise
+Generation" (ECCV 2020): UNets of width 32 and depth 5, trained by this library from random
+weights.  `Denoiser()` and `NoiseGenerator()` load them.""",
+    "photo-fast": """\
+# photo-fast: a denoiser for photographs, several times as fast as photo
+
+A UNet of width 36 and depth 4 on half as many rows and columns, `danet.backbones.HalfUNet`, trained
+by this library from random weights on the truth and on what `photo` gives.
+`Denoiser("photo-fast")` loads it.""",
+}
+
+
+def install(runs: list[Path], shipped: Path) -> None:
     """Copy the networks into the package in half precision."""
     for kind in KINDS:
         folders = [folder for run in runs if (folder := run / "model" / kind).is_dir()]
         if folders:
             network = weights.load_network(folders[-1], kind).half()
             weights.save_network(
-                network, SHIPPED / kind, "The card of both networks is in the folder above."
+                network, shipped / kind, "The card of both networks is in the folder above."
             )
 
 
@@ -132,18 +144,22 @@ def measured_table(result: dict[str, Any]) -> str:
             for side in ("noisy", "denoised")
         )
         lines.append(f"| {name} | {before} | {after} | {part['smallest_gain_db']:.2f} dB |")
-    noise, clean = result["generation"], result["clean"]
+    clean = result["clean"]
     lines += [
         "",
         "| Kodak's clean pictures, denoised, against themselves | |",
         "|---|---|",
         f"| mean, worst | {clean['psnr']:.2f} dB, {clean['worst']:.2f} dB |",
-        "",
-        "| AKLD on PolyU's val crops | |",
-        "|---|---|",
-        f"| the generator | {noise['akld']:.3f} |",
-        f"| Gaussian noise of the pair's own standard deviation | {noise['akld_gaussian']:.3f} |",
     ]
+    if noise := result.get("generation"):
+        lines += [
+            "",
+            f"| AKLD on PolyU's val crops, {noise['fakes']} fakes | |",
+            "|---|---|",
+            f"| the generator | {noise['akld']:.3f} |",
+            "| Gaussian noise of the pair's own standard deviation | "
+            f"{noise['akld_gaussian']:.3f} |",
+        ]
     return "\n".join(lines)
 
 
@@ -161,32 +177,36 @@ def main() -> None:
     """Install, measure, write the card and README's table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--name", choices=ABOUT, default="photo")
     parser.add_argument("--notes", type=Path, default=ROOT / "docs" / "recipes")
     add_data_argument(parser)
     options = parser.parse_args()
-    install(options.runs)
-    result = measure_all("photo", options.data)
+    name, shipped = options.name, SHIPPED / options.name
+    install(options.runs, shipped)
+    result = measure_all(name, options.data)
     table = measured_table(result)
     worse = sum(result[key]["pictures_made_worse"] for key in SETS.values())
     files = [
         f"- `{kind}/model.safetensors`: {path.stat().st_size} bytes, SHA-256 "
         f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`"
         for kind in KINDS
-        if (path := SHIPPED / kind / "model.safetensors").exists()
+        if (path := shipped / kind / "model.safetensors").exists()
     ]
     card = CARD.format(
         pairs=max(json.loads((run / "config.json").read_text())["pairs"] for run in options.runs),
-        training=training_table(options.runs, options.notes / "photo-earlier.md"),
+        training=training_table(options.runs, options.notes / f"{name}-earlier.md"),
         hardware=result["hardware"],
         dtype=result["dtype"],
-        fakes=result["generation"]["fakes"],
+        name=name,
+        about=ABOUT[name],
         measured=table,
         worse=f"Pictures of these sets that denoising makes worse, by PSNR: {worse or 'none'}.",
-        limits=(options.notes / "photo-limits.md").read_text(encoding="utf-8").strip(),
+        limits=(options.notes / f"{name}-limits.md").read_text(encoding="utf-8").strip(),
         files="\n".join(files),
     )
-    (SHIPPED / "README.md").write_text(card, encoding="utf-8")
-    between_marks(ROOT / "README.md", table)
+    (shipped / "README.md").write_text(card, encoding="utf-8")
+    if name == "photo":
+        between_marks(ROOT / "README.md", table)
 
 
 if __name__ == "__main__":

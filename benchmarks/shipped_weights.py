@@ -24,6 +24,7 @@ from tqdm import tqdm
 import danet
 from danet import data, metrics
 from danet.devices import hardware
+from danet.weights import find_if_there
 
 Pictures = Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
@@ -86,18 +87,20 @@ def measure_all(weights: str, root: Path, fakes: int = 10) -> dict[str, Any]:
     sidd = [data.read_pair(pair) for pair in data.folder_pairs(root / "sidd_val")]
     clean = [data.read_picture(path) for path in data.picture_files(root / "kodak")]
     denoiser = danet.Denoiser.from_pretrained(weights)
-    generator = danet.NoiseGenerator.from_pretrained(weights)
-    return {
+    result = {
         "weights": weights,
         "polyu_val_crops": denoising(denoiser, polyu, "PolyU val"),
         "nam25": denoising(denoiser, nam, "nam25"),
         "sidd_val": denoising(denoiser, sidd, "SIDD val"),
         "clean": fidelity(denoiser, clean),
         "dtype": str(denoiser.engine.runtime.resolved_dtype(denoiser.device)).split(".")[1],
-        "generation": generation(generator, polyu, fakes),
         "hardware": hardware(denoiser.device),
         "versions": {"danet": danet.__version__, "torch": torch.__version__},
     }
+    if find_if_there(weights, "generator"):
+        generator = danet.NoiseGenerator.from_pretrained(weights)
+        result["generation"] = generation(generator, polyu, fakes)
+    return result
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:

@@ -63,6 +63,16 @@ def test_noise_goes_and_the_picture_stays(denoiser: danet.Denoiser, name: str, g
     assert metrics.psnr(clean, denoiser(noisy)) > metrics.psnr(clean, noisy) + 3
 
 
+@pytest.mark.parametrize("deviation", [2, 5, 10, 25])
+def test_white_noise_is_not_answered_with_nonsense(
+    denoiser: danet.Denoiser, deviation: int
+) -> None:
+    clean = picture("astronaut")[40:232, 100:292]
+    noise = np.random.default_rng(deviation).normal(0, deviation, clean.shape)
+    noisy = np.rint((clean + noise).clip(0, 255)).astype(np.uint8)
+    assert metrics.psnr(clean, denoiser(noisy)) > metrics.psnr(clean, noisy) + deviation / 5
+
+
 def test_a_clean_picture_is_hardly_changed(denoiser: danet.Denoiser) -> None:
     clean = picture("astronaut")[:256, :256]
     assert metrics.psnr(clean, denoiser(clean)) > 41

@@ -79,7 +79,7 @@ def at_hand(name: str, options: FetchOptions | None = None) -> list[Kind]:
     """
     entry, options = CATALOGUE[name], options or _DEFAULTS
     if entry.shipped:
-        return list(KINDS)
+        return entry.kinds
     repository = hub.mirror_of(name, entry)
     return [
         kind
@@ -122,7 +122,7 @@ def _located(name: str | os.PathLike[str], kind: Kind, options: FetchOptions) ->
 def _named(name: str, entry: Entry, kind: Kind, options: FetchOptions) -> Path | None:
     if entry.shipped:
         _refuse_revision(name, options)
-        return _SHIPPED / name / kind
+        return _SHIPPED / name / kind if kind in entry.kinds else None
     file = entry.files.get(kind)
     repository = hub.mirror_of(name, entry)
     if options.revision is None and not options.force_download:

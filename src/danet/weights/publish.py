@@ -117,12 +117,14 @@ def mirror(name: str, organisation: str, *, private: bool = False) -> tuple[str,
         WeightsError: the weights cannot be had; or as `publish`.
         DanetError: as `find`.
     """
-    folders: dict[Kind, Path] = {kind: find(name, kind, FetchOptions()) for kind in KINDS}
+    entry = entry_of(name)
+    kinds = KINDS if entry is None else entry.kinds
+    folders: dict[Kind, Path] = {kind: find(name, kind, FetchOptions()) for kind in kinds}
     target = Target(
         f"{organisation}/danet-{name}", message=f"Mirror the weights {name}", private=private
     )
     address = publish(folders, facts_of(name), target, sums=True)
-    hashes = {kind: sha256_of(folders[kind] / "model.safetensors") for kind in KINDS}
+    hashes = {kind: sha256_of(folder / "model.safetensors") for kind, folder in folders.items()}
     return address, hashes
 
 
