@@ -18,7 +18,16 @@ from typing import Any
 
 import danet
 from danet import metrics
-from danet.bench import BASELINES, baseline, benchmark_pairs, evaluate, evaluate_noise, network
+from danet.bench import (
+    BASELINES,
+    Denoise,
+    baseline,
+    benchmark_pairs,
+    evaluate,
+    evaluate_harmless,
+    evaluate_noise,
+    network,
+)
 from danet.data import Pixels
 from danet.devices import hardware
 from danet.layouts import SourcePair, source_pairs
@@ -42,6 +51,23 @@ GENERATORS: dict[str, Callable[[Pairs], Any]] = {
     "CBDNet's": lambda pairs: CBDNetPipeline(),
     "unprocessing": lambda pairs: CameraPipeline.unprocessing(),
     "danet `photo`": lambda pairs: danet.NoiseGenerator("photo"),
+}
+HARMS = {
+    "fidelity": ("clean, dB", ".1f"),
+    "worst": ("worst of them, dB", ".1f"),
+    "camera_gain": ("a camera's noise, gain in dB", "+.1f"),
+    "white_gain": ("white noise, gain in dB", "+.1f"),
+    "tint_gain": ("tinted, gain in dB", "+.1f"),
+    "dark_gain": ("dark, gain in dB", "+.1f"),
+    "exposure": ("exposure, levels", ".2f"),
+    "flat": ("flats, levels", ".2f"),
+    "flat_border": ("their border, levels", ".2f"),
+    "text": ("text, dB", ".1f"),
+    "lines": ("lines, dB", ".1f"),
+    "stripes": ("stripes, dB", ".1f"),
+    "stripe_colour": ("their colour, levels", ".2f"),
+    "stars": ("stars, share", ".2f"),
+    "faintest_stars": ("the faintest, share", ".2f"),
 }
 MEASURES = {
     "akld": ("AKLD", ".3f"),
@@ -67,14 +93,29 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [heads, rule, *rows])
 
 
+def _methods() -> dict[str, Denoise]:
+    shipped = {f"danet `{name}`": network(danet.Denoiser(name)) for name in ("photo", "photo-fast")}
+    return {name: baseline(name) for name in BASELINES} | shipped
+
+
+def harms(output: Path) -> str:
+    """What each denoiser does to pictures that it should leave as they are."""
+    # bm3d would take half an hour.
+    methods = {name: method for name, method in _methods().items() if name != "bm3d"}
+    found = means(output / "harmless", partial(evaluate_harmless, methods))
+    rows = [
+        [words, *(format(scores[key], form) for scores in found.values())]
+        for key, (words, form) in HARMS.items()
+    ]
+    return table(["", *found], rows)
+
+
 def denoisers(root: Path, output: Path) -> str:
     """PSNR and SSIM of the shipped denoiser and of the baselines, on each data set."""
     scores: dict[str, list[str]] = {}
     for dataset in DATASETS:
         pairs = benchmark_pairs(dataset, root / dataset)
-        methods = {name: baseline(name) for name in BASELINES}
-        methods["danet `photo`"] = network(danet.Denoiser("photo"))
-        for name, row in means(output / dataset, partial(evaluate, pairs, methods)).items():
+        for name, row in means(output / dataset, partial(evaluate, pairs, _methods())).items():
             cells = [f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"]
             seconds = row.get("seconds_per_megapixel")
             cells.append("" if seconds is None else f"{seconds:.3g}")
@@ -131,13 +172,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("output", type=Path)
     parser.add_argument("--data", type=Path, default=os.environ.get("DANET_DATA"))
-    parser.add_argument("--part", choices=["denoisers", "bounds", "generators"], action="append")
+    parser.add_argument(
+        "--part", choices=["denoisers", "harms", "bounds", "generators"], action="append"
+    )
     parser.add_argument("--only", action="append", default=[], help="of the generators")
     options = parser.parse_args()
     root, output = Path(options.data), options.output
     polyu = root / "polyu"
     parts = {
         "denoisers": lambda: denoisers(root, output / "denoisers"),
+        "harms": lambda: harms(output),
         "bounds": lambda: bounds(polyu, output),
         "generators": lambda: generators(polyu, output / "generators", options.only),
     }

@@ -35,7 +35,7 @@ from danet.train.optimizers import orthogonalized
 from danet.train.patches import Sources
 
 RECIPE = Path(__file__).with_name("photo-6-denoiser.toml")
-DECAY, MOMENTUM, CLIP = 0.999, 0.95, 0.3
+MOMENTUM, CLIP = 0.95, 0.3
 TRUTH = 0.5  # of what the fast version learns; the rest is the denoiser's result
 
 # The tables of JPEG's annex K.
@@ -144,6 +144,7 @@ class Noise:
             grain = developed._grain(white, torch.tensor([law.grain for law in laws]))
             gains = torch.tensor([law.gains for law in laws])[..., None, None]
             noise = torch.einsum("kc,nchw->nkhw", self.to_rgb, grain * gains)
+            noise = torch.where(developed._of_each([law.white for law in laws]), white, noise)
             noisy = self.model._develop(clean, noise[..., margin:-margin, margin:-margin], laws)
             if saved := [number for number, law in enumerate(laws) if law.quality is not None]:
                 quality = torch.tensor([float(laws[number].quality) for number in saved])
@@ -185,6 +186,7 @@ class Learner:
     def __init__(self, network: nn.Module, device: torch.device, config: TrainConfig) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)
         self.rate, self.adam_rate = config.optimizer.denoiser, config.optimizer.adam
+        self.decay = config.optimizer.average or 0.0
         self.all = list(network.parameters())
         self.matrices = [p for p in self.all if p.ndim > 1 and min(p.shape[:2]) >= 8]
         taken = set(map(id, self.matrices))
@@ -221,7 +223,7 @@ class Learner:
         steps = torch._foreach_div(self.first, scale)
         torch._foreach_mul_(steps, factor * (self.adam_rate / (1 - 0.9**self.steps)))
         torch._foreach_sub_(self.others, steps)
-        torch._foreach_lerp_(self.average, self.all, 1 - DECAY)
+        torch._foreach_lerp_(self.average, self.all, 1 - self.decay)
         torch._foreach_zero_([p.grad for p in self.all if p.grad is not None])
 
     def save(self, folder: Path) -> None:

@@ -175,7 +175,9 @@ def test_no_network_is_said_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch
     text = message(lambda: danet.Denoiser.from_pretrained("sidd"))
     assert "the weights 'sidd' cannot be had: http://127.0.0.1:1/model_states/DANetPlus.pt" in text
     assert "cannot be reached: " in text
-    assert "at hand are: photo, or bring DANetPlus.pt along: danet weights import" in text
+    assert (
+        "at hand are: photo, photo-fast, or bring DANetPlus.pt along: danet weights import" in text
+    )
     assert leftovers(cache) == []
 
 

@@ -10,29 +10,42 @@ import pytest
 
 from danet.errors import WeightsError
 from danet.networks import build
-from danet.weights import CATALOGUE, KINDS, Kind, at_hand, find, find_if_there, names, save_network
+from danet.weights import CATALOGUE, KINDS, at_hand, find, find_if_there, names, save_network
 from danet.weights.catalogue import AUTHORS_FILES, AUTHORS_FOLDER
 from danet.weights.sums import sha256_of
 
 
 def test_the_catalogue_is_whole() -> None:
     assert names() == sorted(CATALOGUE)
-    assert {"photo", "sidd", "sidd-danet", "general", "general-plus-dnd"} < set(names())
+    assert {"photo", "photo-fast", "sidd", "sidd-danet", "general", "general-plus-dnd"} < set(
+        names()
+    )
     for name, entry in CATALOGUE.items():
         for text in (entry.purpose, entry.data, entry.licence, entry.source, entry.results):
             assert text
             assert "\n" not in text
-        assert set(entry.files or entry.sha256) == set(KINDS), name
+        assert list(entry.files or entry.sha256) == entry.kinds, name
         assert set(entry.files.values()) <= set(AUTHORS_FILES)
     assert re.search(r"/[0-9a-f]{40}/", AUTHORS_FOLDER)
     assert all(re.fullmatch(r"[0-9a-f]{40}", blob) for blob in AUTHORS_FILES.values())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_shipped_weights_are_those_of_the_catalogue(kind: Kind) -> None:
-    folder = find("photo", kind)
-    assert sha256_of(folder / "model.safetensors") == CATALOGUE["photo"].sha256[kind]
-    assert at_hand("photo") == list(KINDS)
+def test_shipped_weights_are_those_of_the_catalogue() -> None:
+    shipped = {name: entry for name, entry in CATALOGUE.items() if entry.shipped}
+    assert {name: entry.kinds for name, entry in shipped.items()} == {
+        "photo": list(KINDS),
+        "photo-fast": ["denoiser"],
+    }
+    for name, entry in shipped.items():
+        assert at_hand(name) == entry.kinds
+        for kind in entry.kinds:
+            assert sha256_of(find(name, kind) / "model.safetensors") == entry.sha256[kind]
+
+
+def test_a_network_that_a_shipped_name_has_not() -> None:
+    assert find_if_there("photo-fast", "generator") is None
+    with pytest.raises(WeightsError, match="photo-fast: holds neither config"):
+        find("photo-fast", "generator")
 
 
 def test_folders_and_files(tiny_weights: Path) -> None:
