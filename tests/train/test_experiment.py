@@ -21,6 +21,7 @@ TINY: dict[str, Any] = {
     "batch_size": 2,
     "extra_size": 2,
     "patch_size": 16,
+    "optimizer": {"denoiser": 1e-2},
     "denoiser": {"width": 2, "depth": 2},
     "validation": {"every": 2, "crop": 16},
     "device": "cpu",
