@@ -53,10 +53,10 @@ trained on, are for non-commercial use.
   scene, {pairs} pairs of pictures: 72 crops of 512 px, and tiles of 256 px from 18 whole frames.
   Only those tiles are taken where the noise correlates with the clean picture's gradient by at most
   0.12 and the means differ by at most one grey level.
-- Clean pictures, to which `danet.noise.DevelopedNoise` adds noise (in the first two runs,
-  `CameraPipeline`): the clean sides of those pairs and of the training scenes' whole frames; the 24
-  pictures of Kodak (free of restrictions), 500 of BSDS500 (non-commercial research), 100 crops of
-  Urban100 and 10 pictures of DIV2K (academic use), 36 of Flickr (non-commercial), 7 under CC0.
+- Clean pictures, to which `danet.noise.DevelopedNoise` adds noise: the clean sides of those pairs
+  and of the training scenes' whole frames; the 24 pictures of Kodak (free of restrictions), 500 of
+  BSDS500 (non-commercial research), 100 crops of Urban100 and 10 pictures of DIV2K
+  (academic use), 36 of Flickr (non-commercial), 7 under CC0.
 - Never trained on: PolyU's other scenes, nam25, RNI15, SIDD's validation blocks.
 
 ## Training
@@ -91,9 +91,10 @@ ABOUT = {
 
 The networks of "Dual Adversarial Network: Toward Real-world Noise Removal and Noise
 Generation" (ECCV 2020): UNets of width 32 and depth 5, trained by this library from random
-weights.  `Denoiser()` and `NoiseGenerator()` load them.""",
+weights; photo-1 and photo-2 with the noise of `CameraPipeline`.  `Denoiser()` and
+`NoiseGenerator()` load them.""",
     "photo-fast": """\
-# photo-fast: a denoiser for photographs, several times as fast as photo
+# photo-fast: a denoiser for photographs, three times as fast as photo
 
 A UNet of width 36 and depth 4 on half as many rows and columns, `danet.backbones.HalfUNet`, trained
 by this library from random weights on the truth and on what `photo` gives.
@@ -107,9 +108,7 @@ def install(runs: list[Path], shipped: Path) -> None:
         folders = [folder for run in runs if (folder := run / "model" / kind).is_dir()]
         if folders:
             network = weights.load_network(folders[-1], kind).half()
-            weights.save_network(
-                network, shipped / kind, "The card of both networks is in the folder above."
-            )
+            weights.save_network(network, shipped / kind, "The card is in the folder above.")
 
 
 def training_table(runs: list[Path], earlier: Path) -> str:
@@ -121,7 +120,7 @@ def training_table(runs: list[Path], earlier: Path) -> str:
         seconds = [json.loads(line)["seconds"] for line in (run / "log.jsonl").open()]
         # The clock starts anew when a run is resumed.
         ends = [a for a, b in zip(seconds, [*seconds[1:], 0], strict=True) if b < a]
-        networks = NETWORKS[config["mode"]]
+        networks = described.get("learns", NETWORKS[config["mode"]])
         rule = config["optimizer"]["rule"].capitalize()
         if config.get("generator_start") == config["updates"]:
             networks = "G alone, its start"

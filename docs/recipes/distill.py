@@ -19,18 +19,23 @@ import torch
 from photo_6_gpu import Learner, error, rate_factor
 
 from danet import weights
-from danet.networks import DenoiserNetwork
 from danet.train import TrainConfig, read_config
 from danet.train.distribution import join_team
 from danet.train.patches import Sources, batches
+from danet.train.record import describe
 
 
 def distil(
-    student: Learner, teacher: DenoiserNetwork, share: float, config: TrainConfig, log: Path
+    student: Learner, teacher_name: str, share: float, config: TrainConfig, log: Path
 ) -> None:
     """All updates of a run."""
+    teacher = weights.load_network(weights.find(teacher_name, "denoiser"), "denoiser")
+    teacher = teacher.to(memory_format=torch.channels_last).requires_grad_(False)
     team, device = join_team(torch.device("cpu"))
-    drawn = batches(config, Sources(config), team, start=0)
+    sources = Sources(config)
+    about = sources.record() | {"learns": f"R, {share:g} from {teacher_name}'s"}
+    log.with_name("config.json").write_text(describe(config, data=about, device=device))
+    drawn = batches(config, sources, team, start=0)
     started, factor = time.monotonic(), torch.zeros(())
     with log.open("w") as lines:
         for number in range(config.updates):
@@ -65,14 +70,10 @@ def main() -> None:
     options = parser.parse_args()
     config = read_config(options.config, [])
     assert config.init_from is not None
-    teacher, student = (
-        weights.load_network(weights.find(name, "denoiser"), "denoiser")
-        for name in (options.teacher, config.init_from)
-    )
-    teacher = teacher.to(memory_format=torch.channels_last).requires_grad_(False)
+    student = weights.load_network(weights.find(config.init_from, "denoiser"), "denoiser")
     config.output.mkdir(parents=True, exist_ok=True)
     learner = Learner(student, torch.device("cpu"), config)
-    distil(learner, teacher, options.share, config, config.output / "log.jsonl")
+    distil(learner, options.teacher, options.share, config, config.output / "log.jsonl")
     learner.save(config.output / "model" / "denoiser")
 
 

@@ -36,6 +36,7 @@ from danet.train.patches import Sources
 
 RECIPE = Path(__file__).with_name("photo-6-denoiser.toml")
 MOMENTUM, CLIP = 0.95, 0.3
+KEPT = 0.74  # of the time: the average then and that of the end give the denoiser
 TRUTH = 0.5  # of what the fast version learns; the rest is the denoiser's result
 
 # The tables of JPEG's annex K.
@@ -272,6 +273,52 @@ def recorded(update: Callable[[], None], side: torch.cuda.Stream) -> torch.cuda.
     return graph
 
 
+def run(
+    slow: Learner,
+    fast: Learner,
+    noise: Noise,
+    batches: Iterator[Batch],
+    config: TrainConfig,
+    seconds: float,
+) -> None:
+    """Train both for a time."""
+    clean, noisy = noise.finish(next(batches))
+    factor = torch.zeros((), device=noise.device)
+
+    def update() -> None:
+        target = clean
+        for learner in (slow, fast):
+            with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+                denoised = learner.network(noisy).float()
+            error(denoised, target).backward()
+            learner.error.copy_(error(denoised.detach(), clean))
+            learner.step(factor)
+            target = denoised.detach().lerp(clean, TRUTH)
+
+    side = torch.cuda.Stream()
+    graph = recorded(update, side)
+    started, following, kept = time.monotonic(), (clean.clone(), noisy.clone()), None
+    for number in count():
+        part = (time.monotonic() - started) / seconds
+        if part >= 1:
+            break
+        if kept is None and part >= KEPT:
+            kept = [mean.clone() for mean in slow.average]
+        factor.fill_(rate_factor(number, part, config))
+        clean.copy_(following[0])
+        noisy.copy_(following[1])
+        graph.replay()
+        with torch.cuda.stream(side):
+            following = noise.finish(next(batches))
+        side.synchronize()
+        if number % config.log_every == 0:
+            print(
+                number, f"{time.monotonic() - started:.1f} s", float(slow.error), float(fast.error)
+            )
+    if kept is not None:
+        torch._foreach_lerp_(slow.average, kept, 0.5)
+
+
 def main() -> None:
     """Train for the time that is given, and save both networks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
@@ -287,39 +334,9 @@ def main() -> None:
     fast = Learner(build("denoiser", "half-unet"), device, config)
     noise = Noise(config.data.developed, device, config.seed)
     batches = loaded(config)
-    clean, noisy = noise.finish(next(batches))
-    factor = torch.zeros((), device=device)
-
-    def update() -> None:
-        target = clean
-        for learner in (slow, fast):
-            with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
-                denoised = learner.network(noisy).float()
-            error(denoised, target).backward()
-            learner.error.copy_(error(denoised.detach(), clean))
-            learner.step(factor)
-            target = denoised.detach().lerp(clean, TRUTH)
-
-    side = torch.cuda.Stream()
-    graph = recorded(update, side)
-    started, following = time.monotonic(), (clean.clone(), noisy.clone())
-    for number in count():
-        part = (time.monotonic() - started) / options.seconds
-        if part >= 1:
-            break
-        factor.fill_(rate_factor(number, part, config))
-        clean.copy_(following[0])
-        noisy.copy_(following[1])
-        graph.replay()
-        with torch.cuda.stream(side):
-            following = noise.finish(next(batches))
-        side.synchronize()
-        if number % config.log_every == 0:
-            print(
-                number, f"{time.monotonic() - started:.1f} s", float(slow.error), float(fast.error)
-            )
-    for name, learner in (("denoiser", slow), ("fast", fast)):
-        learner.save(options.output / name / "denoiser")
+    run(slow, fast, noise, batches, config, options.seconds)
+    slow.save(options.output / "denoiser")
+    fast.save(options.output / "fast" / "denoiser")
 
 
 if __name__ == "__main__":

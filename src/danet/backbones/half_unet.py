@@ -1,4 +1,4 @@
-"""The paper's backbone on half as many rows and columns, which takes a quarter of the time."""
+"""The paper's backbone on half as many rows and columns, for speed."""
 
 from __future__ import annotations
 

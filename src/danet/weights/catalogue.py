@@ -9,7 +9,17 @@ from types import MappingProxyType
 
 from danet.networks import Kind
 
-__all__ = ["AUTHORS_FILES", "AUTHORS_FOLDER", "CATALOGUE", "Entry", "entry_of", "similar_name"]
+__all__ = [
+    "AUTHORS_FILES",
+    "AUTHORS_FOLDER",
+    "CATALOGUE",
+    "KINDS",
+    "Entry",
+    "entry_of",
+    "similar_name",
+]
+
+KINDS: tuple[Kind, ...] = ("denoiser", "generator")
 
 AUTHORS_FOLDER = (
     "https://raw.githubusercontent.com/zsyOAOA/DANet/"
@@ -61,9 +71,8 @@ class Entry:
     @property
     def kinds(self) -> list[Kind]:
         """Which networks there are; of a name that is elsewhere, both may be."""
-        kinds: tuple[Kind, ...] = ("denoiser", "generator")
         known = self.files or self.sha256
-        return [kind for kind in kinds if kind in known or not known]
+        return [kind for kind in KINDS if kind in known or not known]
 
     @property
     def source(self) -> str:

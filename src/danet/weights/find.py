@@ -9,13 +9,12 @@ from pathlib import Path
 from danet.errors import ConfigError, WeightsError
 from danet.networks import Kind
 from danet.weights import authors, hub
-from danet.weights.catalogue import CATALOGUE, Entry, entry_of, similar_name
+from danet.weights.catalogue import CATALOGUE, KINDS, Entry, entry_of, similar_name
 from danet.weights.fetching import FetchOptions
 from danet.weights.folder import kinds_of_file, read_config
 
 __all__ = ["KINDS", "at_hand", "find", "find_if_there", "names"]
 
-KINDS: tuple[Kind, ...] = ("denoiser", "generator")
 _SHIPPED = Path(__file__).parents[1] / "weights_data"
 _DEFAULTS = FetchOptions()
 
