@@ -37,16 +37,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from danet import Denoiser, NoiseGenerator, engine
+from danet import Denoiser, NoiseGenerator
 from danet.bench import benchmark_pairs
 from danet.cli import main as main_of_danet
 from danet.cli.console import at_least
-from danet.data import scaled
+from danet.data.pictures import scaled
 from danet.devices import hardware, usable_device
 from danet.images import read_image
-from danet.memory import read_size
+from danet.inference import engine
+from danet.inference.memory import read_size
 from danet.metrics import psnr
-from danet.networks import UNetDenoiser, build
+from danet.networks.build import UNetDenoiser, build
 
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -24,10 +24,10 @@ from shipped_weights import add_data_argument, denoising, generation
 
 import danet
 from danet import data
+from danet.data.layouts import source_pairs
+from danet.data.prepare import prepare
 from danet.devices import hardware
-from danet.layouts import source_pairs
 from danet.noise import CameraPipeline
-from danet.prepare import prepare
 from danet.train import read_config, train
 
 CONFIG = Path(__file__).parents[1] / "examples" / "my_camera.toml"

@@ -96,7 +96,7 @@ weights; photo-1 and photo-2 with the noise of `CameraPipeline`.  `Denoiser()` a
     "photo-fast": """\
 # photo-fast: a denoiser for photographs, three times as fast as photo
 
-A UNet of width 36 and depth 4 on half as many rows and columns, `danet.backbones.HalfUNet`, trained
+A UNet of width 36 and depth 4 on half as many rows and columns, `danet.networks.HalfUNet`, trained
 by this library from random weights on the truth and on what `photo` gives.
 `Denoiser("photo-fast")` loads it.""",
 }

@@ -20,7 +20,8 @@ from shipped_weights import add_data_argument
 
 import danet
 from danet import data
-from danet.networks import DenoiserNetwork, build
+from danet.networks.build import build
+from danet.networks.denoiser import DenoiserNetwork
 
 Floats = NDArray[np.float32]
 PREFIX = "denoiser/average/module."

@@ -28,9 +28,9 @@ from danet.bench import (
     evaluate_noise,
     network,
 )
-from danet.data import Pixels
+from danet.data.layouts import SourcePair, source_pairs
+from danet.data.pictures import Pixels
 from danet.devices import hardware
-from danet.layouts import SourcePair, source_pairs
 from danet.noise import (
     CameraPipeline,
     CBDNetPipeline,

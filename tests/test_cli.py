@@ -20,14 +20,14 @@ from PIL import Image
 
 import danet
 import danet.cli.data
-import danet.layouts
+import danet.data.layouts
 import danet.pretrained
 import danet.train
 from danet import images
 from danet.cli import main
-from danet.container import PackedPairs
+from danet.data.container import PackedPairs
 from danet.errors import ConfigError
-from danet.networks import UNetDenoiser, UNetGenerator
+from danet.networks.build import UNetDenoiser, UNetGenerator
 
 Run = Callable[..., int]
 SUMMARY = re.compile(r"danet: \d+ done, \d+ skipped, \d+ failed")
@@ -610,7 +610,7 @@ def test_data_of_polyu_is_chosen_by_part(
 
 
 def test_layouts_of_the_command_line_are_those_of_the_library() -> None:
-    assert danet.cli.data._LAYOUTS == danet.layouts.LAYOUTS
+    assert danet.cli.data._LAYOUTS == danet.data.layouts.LAYOUTS
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ FLOORS = {
     for floor, names in enumerate(
         [
             "errors",
-            "backbones networks files devices images sizes filters sampling",
-            "memory parts export runtimes engine tiling treatment ensemble batching "
-            "metrics noise noise_level data made screening layouts container prepare check",
-            "weights pretrained",
+            "files devices filters",
+            "networks images",
+            "noise data inference weights",
+            "metrics pretrained",
             "augment bench train",
-            "cli __main__ __init__",
+            "cli __init__",
+            "__main__",
         ]
     )
     for name in names.split()
@@ -29,6 +31,7 @@ ROOT_NAMES = {"__version__"}
 RE_EXPORTS = {"DanetError": "errors", "Denoiser": "pretrained", "NoiseGenerator": "pretrained"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
 def module_of(path: Path) -> str:
@@ -55,14 +58,39 @@ def imported(source: str) -> Iterator[str]:
 
 
 def upward_imports(module: str, source: str) -> list[str]:
-    """The imports of a source in ``module`` that no lower or equal floor has."""
+    """The imports of a source in ``module`` that neither it nor a lower floor has."""
     floor = FLOORS[module]
-    return [name for name in imported(source) if FLOORS[RE_EXPORTS.get(name, name)] > floor]
+    found = (RE_EXPORTS.get(name, name) for name in imported(source))
+    return [name for name in found if FLOORS[name] >= floor and name != module]
+
+
+def inner_imports(package: str, source: str) -> Iterator[str]:
+    """The modules of a package that a source in it imports; ``__init__`` is the package itself."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.module == f"danet.{package}":
+            yield from (name.name for name in node.names)
+        elif (node.module or "").startswith(f"danet.{package}."):
+            yield str(node.module).split(".")[2]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_run_downward(path: Path) -> None:
     assert upward_imports(module_of(path), path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_circle_within_a_package(package: str) -> None:
+    modules = {path.stem: path for path in (PACKAGE / package).glob("*.py")}
+    graph = {
+        name: {
+            part if part in modules else "__init__"
+            for part in inner_imports(package, path.read_text(encoding="utf-8"))
+        }
+        for name, path in modules.items()
+    }
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -88,7 +116,8 @@ def test_public_names_are_listed(path: Path) -> None:
         "import danet.train.loop",
         "import danet\n\ndanet.train.train",
         "def late():\n    from danet.pretrained import Denoiser",
-        "if TYPE_CHECKING:\n    from danet.weights import find",
+        "from danet.pretrained import NoiseGenerator",
+        "if TYPE_CHECKING:\n    from danet.bench import evaluate",
     ],
 )
 def test_an_upward_import_is_found(source: str) -> None:

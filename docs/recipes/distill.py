@@ -20,8 +20,8 @@ from photo_6_gpu import Learner, error, rate_factor
 
 from danet import weights
 from danet.train import TrainConfig, read_config
+from danet.train.batches import Sources, batches
 from danet.train.distribution import join_team
-from danet.train.patches import Sources, batches
 from danet.train.record import describe
 
 

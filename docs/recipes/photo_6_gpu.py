@@ -26,13 +26,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from danet import weights
-from danet.made import MadePatches
-from danet.networks import build
+from danet.networks.build import build
 from danet.noise import developed
 from danet.noise.model import log_uniform
 from danet.train import TrainConfig, read_config
+from danet.train.batches import Sources
+from danet.train.made import MadePatches
 from danet.train.optimizers import orthogonalized
-from danet.train.patches import Sources
 
 RECIPE = Path(__file__).with_name("photo-6-denoiser.toml")
 MOMENTUM, CLIP = 0.95, 0.3

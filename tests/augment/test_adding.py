@@ -14,7 +14,7 @@ from torch import Tensor
 from danet import NoiseGenerator
 from danet.augment import add_noise, check_settings, noise_source
 from danet.errors import ConfigError, WeightsError
-from danet.networks import UNetGenerator
+from danet.networks.build import UNetGenerator
 from danet.noise import WhiteGaussian
 
 WHITE = WhiteGaussian(0.02)

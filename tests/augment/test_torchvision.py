@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from danet import NoiseGenerator
 from danet.errors import ConfigError, ImageError
-from danet.networks import UNetGenerator
+from danet.networks.build import UNetGenerator
 from danet.noise import WhiteGaussian
 
 try:

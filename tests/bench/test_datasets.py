@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-import danet.layouts
+import danet.data.layouts
 from danet.bench.datasets import DATASETS, benchmark_pairs, dnd_crops, dnd_images, sidd_blocks
-from danet.data import Pixels
+from danet.data.pictures import Pixels
 from danet.errors import ConfigError, DataError, ImageError
 
 Write = Callable[..., None]
@@ -85,13 +85,13 @@ def test_nam_gives_100_crops_and_reads_each_scene_once(
     for index, scene in enumerate(scenes):
         savemat(tmp_path / f"{index}.mat", {"img_noisy": scene, "img_mean": 255 - scene})
     reads = []
-    real_read = danet.layouts.read_mat
+    real_read = danet.data.layouts.read_mat
 
     def read(path: Path, keys: Sequence[str]) -> Any:
         reads.append(path)
         return real_read(path, keys)
 
-    monkeypatch.setattr(danet.layouts, "read_mat", read)
+    monkeypatch.setattr(danet.data.layouts, "read_mat", read)
     pairs = benchmark_pairs("nam", tmp_path, seed=1)
     assert len({pair.name for pair in pairs}) == 100
     counts = [sum(pair.name.startswith(f"{index}.mat#") for pair in pairs) for index in range(3)]

@@ -14,10 +14,10 @@ from scipy.io import loadmat, savemat
 from danet import metrics
 from danet.bench import benchmark_pairs, evaluate, evaluate_noise
 from danet.bench.methods import Floats
-from danet.data import Pixels
+from danet.data.layouts import SourcePair
+from danet.data.pictures import Pixels
 from danet.errors import ConfigError, DataError
-from danet.layouts import SourcePair
-from danet.networks import UNetGenerator
+from danet.networks.build import UNetGenerator
 from danet.noise import WhiteGaussian
 from danet.pretrained import NoiseGenerator
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from danet.bench.methods import BASELINES, Floats, baseline, network
 from danet.errors import ConfigError
-from danet.networks import UNetDenoiser
+from danet.networks.build import UNetDenoiser
 from danet.pretrained import Denoiser
 
 

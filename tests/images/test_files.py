@@ -14,14 +14,7 @@ from PIL.JpegImagePlugin import get_sampling
 from PIL.PngImagePlugin import PngInfo
 
 from danet.errors import DanetError, ImageError
-from danet.images import (
-    format_of,
-    open_picture,
-    process_file,
-    read_image,
-    read_pixels,
-    write_image,
-)
+from danet.images import format_of, open_picture, process_file, read_image, read_pixels, write_image
 
 Pixels = NDArray[Any]
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from danet.errors import ConfigError
 from danet.train import OptimizerConfig, TrainConfig, TrainState, train, train_step
+from danet.train.batches import Sources, batches
 from danet.train.distribution import Team
-from danet.train.patches import Sources, batches
 
 STEP = """
 import pickle, sys, torch

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from danet import data, metrics
-from danet.data import Pixels
+from danet.data.pictures import Pixels
 from danet.errors import ConfigError
-from danet.networks import UNetDenoiser
+from danet.networks.build import UNetDenoiser
 from danet.train import DenoiserTraining, TrainConfig, experiment
 from danet.train.experiment import PRESETS
 from danet.weights import save_network

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
+from danet.networks.build import UNetDenoiser, UNetGenerator
+from danet.networks.discriminator import Discriminator
 from danet.train.losses import (
     critic_losses,
     denoiser_losses,

@@ -5,7 +5,8 @@ import pytorch_optimizer
 import torch
 from torch import nn
 
-from danet.networks import Discriminator, UNetDenoiser, UNetGenerator
+from danet.networks.build import UNetDenoiser, UNetGenerator
+from danet.networks.discriminator import Discriminator
 from danet.train import OptimizerConfig
 from danet.train.optimizers import Muon, build_optimizer, orthogonalized
 

@@ -10,7 +10,8 @@ import torch
 import danet
 from danet.errors import ConfigError
 from danet.train import FakesConfig, OptimizerConfig, TrainConfig, ValidationConfig
-from danet.train.record import check_same_run, describe, trim_log
+from danet.train.record import check_same_run, describe
+from danet.train.report import trim_log
 
 DATA = {"pairs": 3, "fingerprint": "ab12"}
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from danet.networks import UNetDenoiser
+from danet.networks.build import UNetDenoiser
 from danet.train import (
     FakesConfig,
     LossConfig,
@@ -21,8 +21,10 @@ from danet.train import (
 )
 from danet.train.config import Mode
 from danet.train.distribution import Team
+from danet.train.draws import Draws
 from danet.train.losses import critic_losses, denoiser_losses, generator_losses
-from danet.train.step import _Draws, _update_discriminator, learning_rate_factor
+from danet.train.schedule import learning_rate_factor
+from danet.train.step import _update_discriminator
 
 
 def batch(seed: int, size: int = 2) -> tuple[Tensor, Tensor]:
@@ -74,7 +76,7 @@ def test_the_step_is_the_losses_of_the_paper_one_after_the_other(config: TrainCo
         optimizers[which].step()
 
     for update in range(2):
-        draws = _Draws(config.seed, update, Team())
+        draws = Draws(config.seed, update, Team())
         latents = [draws.latent(clean) for clean, _ in batches]
         for (clean, noisy), latent in zip(batches, latents, strict=True):
             denoised, generated = r(noisy), g(clean, latent)
@@ -108,7 +110,7 @@ def test_the_denoiser_alone(config: TrainConfig) -> None:
 def test_the_critic_keeps_no_gradient_of_the_others(config: TrainConfig) -> None:
     state, twin = TrainState.start(config), TrainState.start(config)
     train_step(state, [batch(0)], batch(2), config)
-    _update_discriminator(twin, [batch(0)], _Draws(config.seed, 0, Team()), config)
+    _update_discriminator(twin, [batch(0)], Draws(config.seed, 0, Team()), config)
     assert state.discriminator
     assert twin.discriminator
     expected = gradients(twin.discriminator.network)
@@ -248,7 +250,7 @@ def test_one_game_is_the_joint_one_with_all_its_weight(config: TrainConfig) -> N
     assert state.discriminator
     assert twin.discriminator
     twin.discriminator.network.load_state_dict(state.discriminator.network.state_dict())
-    draws = _Draws(config.seed, 0, Team())
+    draws = Draws(config.seed, 0, Team())
     first = _update_discriminator(state, [batch(0)], draws, joint)
     second = _update_discriminator(twin, [batch(0)], draws, alone)
     assert float(first["denoiser"]) == pytest.approx(float(second["denoiser"]), rel=1e-5)
@@ -265,7 +267,7 @@ def test_pairs_of_danet_plus(config: TrainConfig, tiny_weights: Path) -> None:
     losses = train_step(state, [batch(0)], (clean, clean), plus)
     # Noise that the generator drew stands where the clean patches stood.
     twin = TrainState.start(plus)
-    noisy = state.fakes(clean, _Draws(plus.seed, 0, Team()).latent(clean)).detach().clamp(0, 1)
+    noisy = state.fakes(clean, Draws(plus.seed, 0, Team()).latent(clean)).detach().clamp(0, 1)
     same = train_step(twin, [batch(0)], (clean, noisy), replace(plus, fakes=None))
     assert not torch.equal(noisy, clean)
     assert 0 <= float(noisy.min()) <= float(noisy.max()) <= 1

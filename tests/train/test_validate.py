@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from danet import metrics
 from danet.errors import ConfigError, DataError, ImageError
-from danet.networks import UNetDenoiser, UNetGenerator
+from danet.networks.build import UNetDenoiser, UNetGenerator
 from danet.pretrained import Denoiser, NoiseGenerator
 from danet.train.validate import Validation
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from danet.ensemble import self_ensemble
 from danet.errors import ConfigError
+from danet.inference.ensemble import self_ensemble
 from danet.pretrained import Denoiser
 
 __all__ = ["BASELINES", "Denoise", "Floats", "baseline", "network"]
@@ -30,7 +30,7 @@ def network(denoiser: Denoiser, *, ensemble: bool = False) -> Denoise:
     Args:
         denoiser: its device and tile are kept.
         ensemble: take the mean over the eight flips and rotations, see
-            `danet.ensemble.self_ensemble`.
+            `danet.inference.ensemble.self_ensemble`.
     """
 
     def denoise(noisy: Floats) -> Floats:

@@ -95,7 +95,7 @@ def network_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _size(text: str) -> int:
-    from danet.memory import read_size
+    from danet.inference.memory import read_size
 
     try:
         return read_size(text)

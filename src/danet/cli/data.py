@@ -11,7 +11,7 @@ from danet.cli.console import at_least
 
 __all__ = ["add_commands"]
 
-# Those of danet.layouts, which is too heavy to be imported for --help.
+# Those of danet.data.layouts, which is too heavy to be imported for --help.
 _LAYOUTS = ("sidd", "renoir", "polyu", "nam", "folder")
 
 
@@ -87,8 +87,8 @@ def _add_source_arguments(parser: argparse.ArgumentParser, part: str) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from danet.layouts import source_pairs
-    from danet.prepare import prepare
+    from danet.data.layouts import source_pairs
+    from danet.data.prepare import prepare
 
     pairs = source_pairs(options.layout, options.source, part=options.part, kind=options.kind)
     packed = prepare(
@@ -106,8 +106,8 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from danet.check import check_pairs, write_picture, write_table
-    from danet.layouts import source_pairs
+    from danet.data.check import check_pairs, write_picture, write_table
+    from danet.data.layouts import source_pairs
 
     if options.layout == "polyu" and options.part is None:
         options.part = "all"

@@ -33,7 +33,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from danet.export import OPSET, TOLERANCE
+    from danet.inference.export import OPSET, TOLERANCE
     from danet.pretrained import Denoiser, NoiseGenerator
     from danet.weights import CATALOGUE
 

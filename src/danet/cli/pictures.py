@@ -6,23 +6,20 @@ import argparse
 import logging
 import math
 import warnings
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from danet.cli.console import (
-    FAILED,
     add_network_arguments,
     at_least,
-    complain,
     network_settings,
-    say,
 )
-from danet.errors import ConfigError, DanetError, DataError, one_line
+from danet.cli.jobs import check_outputs, denoise_jobs, do_jobs, generate_jobs, refuse_folder
+from danet.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,10 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_commands"]
 
-# A picture to read, and the files to write for it.
-Job = tuple[Path, list[Path]]
 
-_OUTCOMES = ("done", "skipped", "failed")
 _STATUS = """\
 exit status: 0 when every picture is done or skipped, 2 when one failed (the others are done all
 the same) or the arguments are wrong, 130 when interrupted
@@ -150,12 +144,11 @@ def _denoise(options: argparse.Namespace) -> int:
 
     from danet import images
     from danet.files import scratch_array
-    from danet.parts import result_layout
+    from danet.inference.treatment import Treatment, result_layout
     from danet.pretrained import Denoiser
-    from danet.treatment import Treatment
 
-    jobs = _denoise_jobs(options.pictures, options.output, options.recursive)
-    _check_outputs(jobs)
+    jobs = denoise_jobs(options.pictures, options.output, options.recursive)
+    check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     denoiser.engine.jobs = options.jobs
     names = ("strength", "self_ensemble", "residual")
@@ -173,11 +166,11 @@ def _denoise(options: argparse.Namespace) -> int:
                 return result
             return _around_grey(result, make(layout[0], pixels.dtype))
 
-        _refuse_folder(picture)
+        refuse_folder(picture)
         images.process_file(picture, output, denoise, quality=options.quality)
 
     with _picture_limits(options.max_pixels):
-        return _do(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)
+        return do_jobs(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)
 
 
 def _around_grey(noise: NDArray[np.float32], out: NDArray[Any]) -> NDArray[Any]:
@@ -203,12 +196,12 @@ def _generate(options: argparse.Namespace) -> int:
     from danet import images
     from danet.pretrained import NoiseGenerator
 
-    jobs = _generate_jobs(options.pictures, options.output, options.n)
-    _check_outputs(jobs)
+    jobs = generate_jobs(options.pictures, options.output, options.n)
+    check_outputs(jobs)
     generator = NoiseGenerator.from_pretrained(options.weights, **network_settings(options))
 
     def work(picture: Path, outputs: list[Path]) -> None:
-        _refuse_folder(picture)
+        refuse_folder(picture)
         with images.open_picture(picture) as file:
             if file.count > 1 and file.format != "MPO":  # there the others are previews
                 raise DataError(
@@ -221,7 +214,7 @@ def _generate(options: argparse.Namespace) -> int:
             images.write_frame(replace(clean, pixels=_integers(version)), output)
 
     with _picture_limits(options.max_pixels):
-        return _do(jobs, work)
+        return do_jobs(jobs, work)
 
 
 @contextmanager
@@ -239,156 +232,3 @@ def _picture_limits(max_pixels: int) -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
-
-
-def _denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
-    from danet import images
-
-    if output.suffix and not output.is_dir():
-        if len(paths) == 1 and not paths[0].is_dir():
-            return [(paths[0], [output])]
-        if output.suffix.lower() in {*images.READABLE, ".npy"}:
-            raise ConfigError(f"{output}: one file for several pictures; name a folder instead")
-    _check_folder(output)
-    jobs = []
-    for path in paths:
-        # With --recursive, a second run shall not take up the results of the first.
-        done = output.resolve() if recursive else None
-        for picture in _pictures(path, recursive, done):
-            name = picture.relative_to(path) if picture != path else Path(picture.name)
-            jobs.append((picture, [output / name]))
-    return jobs
-
-
-def _generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
-    _check_folder(folder)
-    digits = max(2, len(str(n - 1)))
-    return [
-        (picture, [folder / f"{picture.stem}_{number:0{digits}d}.png" for number in range(n)])
-        for path in paths
-        for picture in _pictures(path)
-    ]
-
-
-def _pictures(path: Path, recursive: bool = False, but: Path | None = None) -> list[Path]:
-    """The pictures in a folder, without hidden ones and those below ``but``; or a file itself.
-
-    A folder without pictures is given itself, for ``_refuse_folder`` when its turn comes.
-    """
-    from danet import images
-
-    if not path.is_dir():
-        return [path]
-    suffixes = {*images.READABLE, ".npy"}
-    found = sorted(
-        file
-        for file in (path.rglob("*") if recursive else path.iterdir())
-        if file.suffix.lower() in suffixes
-        # Some systems put a hidden file of the same suffix beside each picture.
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and file.is_file()
-        and (but is None or but not in file.resolve().parents)
-    )
-    return found or [path]
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: the output must be a folder, but it is a file")
-
-
-def _check_outputs(jobs: list[Job]) -> None:
-    """Refuse to write one file twice, or over a picture that is read.
-
-    Raises:
-        ConfigError: an output is named twice, or is an input.
-    """
-    # Files are told by device and inode: one file can have several names.
-    inputs = {_identity(picture) for picture, _ in jobs if picture.exists()}
-    seen = set()
-    for picture, outputs in jobs:
-        for output in outputs:
-            if output in seen:
-                raise ConfigError(f"{picture}: another picture is already written to {output}")
-            if output.exists() and _identity(output) in inputs:
-                raise ConfigError(f"{output}: the output would replace an input")
-            seen.add(output)
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _refuse_folder(picture: Path) -> None:
-    if picture.is_dir():
-        raise DataError(f"{picture}: the folder holds no pictures")
-
-
-def _do(
-    jobs: list[Job],
-    work: Callable[[Path, list[Path]], None],
-    *,
-    workers: int = 1,
-    skip_existing: bool = False,
-) -> int:
-    """Work on each picture; one that fails is reported, and the others are still done."""
-    from tqdm import tqdm
-
-    def attempt(job: Job) -> str:
-        picture, outputs = job
-        if skip_existing and all(output.exists() for output in outputs):
-            return "skipped"
-        try:
-            work(picture, outputs)
-        # Torch has no class of its own for every lack of memory; some are plain RuntimeErrors.
-        except (DanetError, OSError, MemoryError, RuntimeError) as error:
-            named = str(error).startswith(f"{picture}:")
-            prefix = "" if named else f"{one_line(picture)}: "
-            complain(prefix + one_line(error) + _hint(error))
-            return "failed"
-        return "done"
-
-    # Of every thread, also of those that finish after Ctrl-C, whom nobody waits for in turn.
-    outcomes: list[str] = []
-    try:
-        # disable=None: no bar where standard error is not a terminal.
-        with (
-            tqdm(total=len(jobs), unit="picture", disable=None) as bar,
-            closing(_each(jobs, lambda job: outcomes.append(attempt(job)), workers)) as finished,
-        ):
-            for _ in finished:
-                bar.update()
-    finally:
-        counts = Counter(outcomes)
-        if len(jobs) > 1:
-            say(", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES))
-    return FAILED if counts["failed"] else 0
-
-
-def _each(
-    jobs: list[Job], attempt: Callable[[Job], None], workers: int
-) -> Generator[None, None, None]:
-    """Attempt every job, and give something after each."""
-    if workers == 1:  # in this thread, where Ctrl-C is felt at once
-        yield from map(attempt, jobs)
-        return
-    from concurrent.futures import ThreadPoolExecutor, as_completed
-
-    # When the block is left early, the pictures in work are finished, and no others begun.
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(attempt, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _hint(error: Exception) -> str:
-    """What may help against an error, to be put after its message."""
-    text = str(error).lower()
-    lacking = isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "alloc" in text)
-    )
-    return "; a smaller --tile needs less memory" if lacking else ""

@@ -19,13 +19,7 @@ from danet.errors import DanetError, ImageError, one_line
 from danet.files import atomic_write
 from danet.images import deep
 from danet.images.metadata import parsed_exif
-from danet.images.reading import (
-    Frame,
-    PictureFile,
-    check_size,
-    open_picture,
-    upright,
-)
+from danet.images.reading import Frame, PictureFile, check_size, open_picture, upright
 from danet.images.tiff import TiffWriter
 
 __all__ = ["format_of", "process_file", "write_frame", "write_image"]

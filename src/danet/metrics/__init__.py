@@ -11,6 +11,7 @@ over the pictures.  No model of danet is loaded, but by `pgap` when it is called
 from danet.metrics.divergence import AKLD_PRESETS, AkldReport, akld, akld_report
 from danet.metrics.gap import PGap, TrainDenoiser, TrainedDenoiser, pgap
 from danet.metrics.histograms import KLD_PRESETS, kld
+from danet.metrics.level import noise_level
 from danet.metrics.plots import compare_noise
 from danet.metrics.quality import check_pair, psnr, ssim
 from danet.metrics.statistics import NoiseDistances, NoiseStatistics, noise_statistics
@@ -29,6 +30,7 @@ __all__ = [
     "check_pair",
     "compare_noise",
     "kld",
+    "noise_level",
     "noise_statistics",
     "pgap",
     "psnr",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from danet import metrics
 from danet.errors import DanetError
-from danet.metrics.pairs import chosen
+from danet.metrics.inputs import chosen
 from danet.metrics.quality import QUALITY_PRESETS, Preset
 
 try:

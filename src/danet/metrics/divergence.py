@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from danet.errors import ConfigError
-from danet.metrics.pairs import (
+from danet.metrics.inputs import (
     check_least,
     chosen,
     local_variance,

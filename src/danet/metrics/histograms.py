@@ -11,13 +11,7 @@ import torch
 from torch import Tensor
 
 from danet.errors import DanetWarning
-from danet.metrics.pairs import (
-    chosen,
-    over_pairs,
-    source_of,
-    take_judged,
-    take_true,
-)
+from danet.metrics.inputs import chosen, over_pairs, source_of, take_judged, take_true
 
 __all__ = ["KLD_PRESETS", "kld"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from danet.errors import DanetError
-from danet.metrics.pairs import check_least, local_variance, take_pair
+from danet.metrics.inputs import check_least, local_variance, take_pair
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

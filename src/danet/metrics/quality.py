@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from danet.errors import ConfigError, DanetError, DanetWarning
-from danet.metrics.pairs import check_least, chosen, take_pair
+from danet.metrics.inputs import check_least, chosen, take_pair
 
 __all__ = ["QUALITY_PRESETS", "check_pair", "psnr", "ssim"]
 

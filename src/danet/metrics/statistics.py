@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from danet.errors import ConfigError
-from danet.metrics.pairs import check_least, take_pair
+from danet.metrics.inputs import check_least, take_pair
 
 __all__ = ["NoiseDistances", "NoiseStatistics", "noise_statistics"]
 

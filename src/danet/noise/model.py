@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from danet import images
 from danet.errors import ConfigError
-from danet.sampling import Sampler, check_draws
+from danet.noise.sampling import Sampler, check_draws
 
 __all__ = ["Array", "NoiseModel", "check_range", "check_share", "log_uniform"]
 

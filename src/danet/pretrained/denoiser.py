@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from danet.batching import in_batches
 from danet.errors import ConfigError
 from danet.images import Picture
-from danet.networks import DenoiserNetwork
-from danet.parts import check_out
+from danet.inference.batching import in_batches
+from danet.inference.treatment import Spread, Treatment, check_out
+from danet.networks.denoiser import DenoiserNetwork
 from danet.pretrained.drawing import drawing, side_by_side
 from danet.pretrained.model import Pretrained
-from danet.treatment import Spread, Treatment
 
 __all__ = ["Denoiser"]
 
@@ -131,7 +130,7 @@ class Denoiser(Pretrained):
                 and above 1 more than that.
             residual: give the noise that is taken instead of the picture without it.
             self_ensemble: take the mean over the eight flips and rotations of the picture, see
-                `danet.ensemble.self_ensemble`.  It takes eight times as long.
+                `danet.inference.ensemble.self_ensemble`.  It takes eight times as long.
             out: an array to write the result to, of its shape and type; ``image`` is then an
                 array too.  Both may be memory-mapped, so that neither has to fit into memory.
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
-from danet.engine import Latent
 from danet.images import Picture
-from danet.networks import GeneratorNetwork
-from danet.parts import Area, check_picture, size_of
+from danet.images.parts import check_picture
+from danet.networks.generator import GeneratorNetwork
+from danet.noise.sampling import Sampler, check_draws
 from danet.pretrained.drawing import drawing, side_by_side
+from danet.pretrained.latent import latent_of
 from danet.pretrained.model import Pretrained
-from danet.sampling import NormalRows, Sampler, check_draws
-from danet.sizes import pad
 
 __all__ = ["NoiseGenerator"]
 
@@ -71,28 +67,8 @@ class NoiseGenerator(Pretrained, Sampler):
             at_once = self.engine.draws_at_once(self.network, clean, n)
             for first in range(0, n, at_once):
                 samples = range(first, min(first + at_once, n))
-                yield from self._run(clean, [_latent(clean, [entropy, k], border) for k in samples])
+                yield from self._run(
+                    clean, [latent_of(clean, [entropy, k], border) for k in samples]
+                )
 
         return noisy()
-
-
-def _latent(clean: Picture, seeds: list[Any], border: int) -> Latent:
-    """What draws z for areas of the pictures and of the border around them: N x 1 x h x w.
-
-    Each picture has a stream of its own, so that neither the batch nor the tiles change it.  In
-    the border, a reflection of z would make stronger noise at the picture's sides.
-    """
-    height, width = (length + 2 * border for length in size_of(clean))
-    pictures = clean.shape[0] if isinstance(clean, Tensor) and clean.ndim == 4 else 1
-    sources = []
-    for index in range(pictures):
-        state = np.random.SeedSequence([*seeds, index]).generate_state(1, np.uint64)
-        sources.append(NormalRows(int(state[0]), (height, width)))
-
-    def latent(group: range, area: Area) -> Tensor:
-        rows, columns = (slice(span.start + border, span.stop + border) for span in area)
-        drawn = [sources[index].rows(rows.start, min(rows.stop, height)) for index in group]
-        missing = 0, max(rows.stop - height, 0), 0, max(columns.stop - width, 0)
-        return pad(torch.stack(drawn)[:, None, :, columns], missing)
-
-    return latent

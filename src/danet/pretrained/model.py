@@ -16,13 +16,14 @@ from PIL import Image
 from torch import nn
 
 from danet.devices import usable_device, usable_devices
-from danet.engine import Engine, Latent
 from danet.errors import WeightsError
-from danet.export import Exported, export
 from danet.images import Picture
-from danet.networks import DenoiserNetwork, GeneratorNetwork
-from danet.runtimes import Runtime
-from danet.treatment import Treatment
+from danet.inference.engine import Engine, Latent
+from danet.inference.export import Exported, export
+from danet.inference.runtimes import Runtime
+from danet.inference.treatment import Treatment
+from danet.networks.denoiser import DenoiserNetwork
+from danet.networks.generator import GeneratorNetwork
 from danet.weights import CardFacts, FetchOptions, Kind, find, load_network, save_network
 
 if TYPE_CHECKING:
@@ -162,7 +163,9 @@ class Pretrained:
     def export(
         self, path: str | os.PathLike[str], about: Mapping[str, str] | None = None
     ) -> Exported:
-        """Write the network as an ONNX model, and compare it with PyTorch, see `danet.export`.
+        """Write the network as an ONNX model, and compare it with PyTorch.
+
+        See `danet.inference.export`.
 
         Args:
             path: the file to write.

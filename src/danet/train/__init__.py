@@ -9,9 +9,9 @@ from danet.train.config import (
     TrainConfig,
     ValidationConfig,
 )
+from danet.train.config_file import make_config, read_config
 from danet.train.experiment import DenoiserTraining
 from danet.train.loop import train, train_from_file
-from danet.train.reading import make_config, read_config
 from danet.train.recipes import RECIPES
 from danet.train.state import TrainState
 from danet.train.step import train_step

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import torch
 
 from danet.errors import ConfigError
-from danet.made import Variety
-from danet.networks import Kind, build
+from danet.networks.build import Kind, build
 from danet.noise import DevelopedNoise
+from danet.train.made import Variety
 
 __all__ = [
     "DataConfig",
@@ -148,7 +148,7 @@ class NetworkConfig:
     """The shape of the denoiser or the generator.
 
     Args:
-        backbone: a name of ``danet.backbones.BACKBONES``; ``"unet"`` is the paper's.
+        backbone: a name of ``danet.networks.BACKBONES``; ``"unet"`` is the paper's.
         width: channels within, as the backbone says; None is its default.
         depth: layers, blocks or levels, as the backbone says; None is its default.
     """

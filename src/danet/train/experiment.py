@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from danet import __version__
-from danet.data import fingerprint
+from danet.data.pairs import fingerprint
 from danet.devices import hardware, usable_device
 from danet.errors import ConfigError
 from danet.metrics.gap import PixelPairs, TrainedDenoiser
 from danet.pretrained import Denoiser
+from danet.train.config_file import make_config
 from danet.train.loop import train
-from danet.train.reading import make_config
 
 __all__ = ["PRESETS", "DenoiserTraining"]
 

@@ -15,12 +15,12 @@ from danet import weights
 from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError
 from danet.files import atomic_write
+from danet.train.batches import Sources, batches, validation_pairs
 from danet.train.checkpoint import read_record, resume, save_checkpoint
 from danet.train.config import TrainConfig
+from danet.train.config_file import read_config
 from danet.train.curves import write_curves
 from danet.train.distribution import Team, join_team
-from danet.train.patches import Sources, batches, validation_pairs
-from danet.train.reading import read_config
 from danet.train.record import check_same_run, describe
 from danet.train.report import Report
 from danet.train.signals import stop_requests

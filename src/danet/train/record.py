@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,10 +12,9 @@ import torch
 import danet
 from danet.devices import hardware
 from danet.errors import ConfigError
-from danet.files import atomic_write
 from danet.train.config import TrainConfig
 
-__all__ = ["check_same_run", "describe", "trim_log"]
+__all__ = ["check_same_run", "describe"]
 
 # What may change when a run is resumed.  The pairs are told by their fingerprint, not their folder.
 _FREE = (
@@ -72,28 +69,6 @@ def check_same_run(config: TrainConfig, described: str, data: Mapping[str, Any])
                 f"{name} is {value}, but the run in {config.output} was begun with {before}; "
                 "a new run needs another output"
             )
-
-
-def trim_log(path: Path, update: int) -> None:
-    """Drop the lines of the updates after ``update``, which will be done again.
-
-    Raises:
-        DanetError: the file cannot be written.
-    """
-    if path.exists():
-        text = path.read_text(encoding="utf-8", errors="replace")
-        lines = text.splitlines(keepends=True)
-        with atomic_write(path) as temporary:
-            kept = "".join(line for line in lines if _update_of(line) <= update)
-            temporary.write_text(kept, encoding="utf-8")
-
-
-def _update_of(line: str) -> float:
-    try:
-        return int(json.loads(line)["update"])
-    # Half a line of a run that was killed, or one that is none of danet's.
-    except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
-        return math.inf
 
 
 def _as_json(values: dict[str, Any]) -> str:

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet.errors import ConfigError, DanetError
-from danet.train.record import trim_log
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
     from typing_extensions import Self
 
-__all__ = ["Report"]
+from danet.files import atomic_write
+
+__all__ = ["Report", "trim_log"]
 
 
 class Report:
@@ -120,3 +121,25 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DanetError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def trim_log(path: Path, update: int) -> None:
+    """Drop the lines of the updates after ``update``, which will be done again.
+
+    Raises:
+        DanetError: the file cannot be written.
+    """
+    if path.exists():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = text.splitlines(keepends=True)
+        with atomic_write(path) as temporary:
+            kept = "".join(line for line in lines if _update_of(line) <= update)
+            temporary.write_text(kept, encoding="utf-8")
+
+
+def _update_of(line: str) -> float:
+    try:
+        return int(json.loads(line)["update"])
+    # Half a line of a run that was killed, or one that is none of danet's.
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
+        return math.inf

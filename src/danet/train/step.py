@@ -7,39 +7,23 @@ from contextlib import contextmanager, nullcontext
 from itertools import starmap
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from danet.train.config import Schedule, TrainConfig
-from danet.train.distribution import Team
+from danet.train.config import TrainConfig
+from danet.train.draws import Draws
 from danet.train.losses import (
     critic_losses,
     denoiser_losses,
     generator_losses,
     generator_start_losses,
 )
+from danet.train.schedule import learning_rate_factor
 from danet.train.state import Learner, Losses, Pairs, TrainState
 
-__all__ = ["learning_rate_factor", "train_step"]
+__all__ = ["train_step"]
 
-# The epochs after which the rates are halved.
-_HALVINGS: dict[Schedule, Sequence[int]] = {
-    "paper": range(10, 70, 10),
-    "program": (20, 30, 40, 50, 60, 65, 70),
-    "program-plus": (20, 30, 40, 50, 55, 60, 65),
-}
 _LARGEST_ADAPTIVE_CLIP = 1e4
-
-
-def learning_rate_factor(config: TrainConfig, update: int) -> float:
-    """What the learning rates are multiplied by at one update."""
-    rates = config.optimizer
-    rise = min(1.0, (update + 1) / rates.warmup) if rates.warmup else 1.0
-    if rates.schedule == "cosine":
-        return float(rise * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * update / config.updates))))
-    epochs = _HALVINGS.get(rates.schedule, ())
-    return float(rise * 0.5 ** sum(update >= epoch * rates.epoch for epoch in epochs))
 
 
 @contextmanager
@@ -50,26 +34,6 @@ def _frozen(learner: Learner[Any]) -> Iterator[None]:
         yield
     finally:
         learner.network.requires_grad_(True)
-
-
-class _Draws:
-    """The random draws of one update, fixed by seed and update on every device.
-
-    They are drawn for the whole batch, of which a process of a team takes its own rows.
-    """
-
-    def __init__(self, seed: int, update: int, team: Team) -> None:
-        words = np.random.SeedSequence([seed, update]).generate_state(2)
-        self.source = torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
-        self.team = team
-
-    def latent(self, clean: Tensor) -> Tensor:
-        shape = (clean.shape[0] * self.team.size, 1, *clean.shape[2:])
-        return self.team.own(torch.randn(shape, generator=self.source)).to(clean.device)
-
-    def mix(self, clean: Tensor) -> Tensor:
-        shape = (clean.shape[0] * self.team.size, 1, 1, 1)
-        return self.team.own(torch.rand(shape, generator=self.source)).to(clean.device)
 
 
 def _computing(config: TrainConfig, device: torch.device) -> torch.autocast:
@@ -84,7 +48,7 @@ def _parts(config: TrainConfig, *tensors: Tensor | None) -> Iterator[Sequence[An
 
 
 def _update_discriminator(
-    state: TrainState, batches: Sequence[Pairs], draws: _Draws, config: TrainConfig
+    state: TrainState, batches: Sequence[Pairs], draws: Draws, config: TrainConfig
 ) -> Losses:
     assert state.discriminator
     learner = state.discriminator
@@ -164,9 +128,7 @@ def _descend_clipped(
     return report
 
 
-def _update_generator(
-    state: TrainState, batch: Pairs, draws: _Draws, config: TrainConfig
-) -> Losses:
+def _update_generator(state: TrainState, batch: Pairs, draws: Draws, config: TrainConfig) -> Losses:
     assert state.generator
     learner, critic = state.generator, state.discriminator
 
@@ -187,7 +149,7 @@ def _update_generator(
 
 
 def _start_generator(
-    state: TrainState, batches: Sequence[Pairs], draws: _Draws, config: TrainConfig
+    state: TrainState, batches: Sequence[Pairs], draws: Draws, config: TrainConfig
 ) -> Losses:
     assert state.generator
     learner = state.generator
@@ -203,7 +165,7 @@ def _start_generator(
     return _descend_clipped(learner, starmap(losses, parts), state, config)
 
 
-def _make_fakes(state: TrainState, clean: Tensor, draws: _Draws, config: TrainConfig) -> Pairs:
+def _make_fakes(state: TrainState, clean: Tensor, draws: Draws, config: TrainConfig) -> Pairs:
     """Pairs of DANet+: noise that a trained generator makes for clean patches."""
     assert state.fakes
     with torch.no_grad(), _computing(config, clean.device):
@@ -239,7 +201,7 @@ def train_step(
         for group in learner.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
 
-    draws = _Draws(config.seed, state.update, state.team)
+    draws = Draws(config.seed, state.update, state.team)
     if state.discriminator:
         report["discriminator"] = _update_discriminator(state, batches, draws, config)
     if state.denoiser:

@@ -15,18 +15,13 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from danet.backbones import BACKBONES, Backbone
 from danet.errors import ConfigError, WeightsError
 from danet.files import atomic_write
-from danet.networks import (
-    DENOISERS,
-    GENERATORS,
-    DenoiserNetwork,
-    GeneratorNetwork,
-    Kind,
-    build,
-)
-from danet.weights.reading import fill, listed, read_tensors
+from danet.networks import BACKBONES, Backbone
+from danet.networks.build import DENOISERS, GENERATORS, Kind, build
+from danet.networks.denoiser import DenoiserNetwork
+from danet.networks.generator import GeneratorNetwork
+from danet.weights.tensors import fill, listed, read_tensors
 
 __all__ = ["kinds_of_file", "load_checkpoint", "load_network", "read_config", "save_network"]
 

@@ -1,0 +1,192 @@
+"""Which pictures a command takes and where they go, and the work on them side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+
+from danet.cli.console import (
+    FAILED,
+    complain,
+    say,
+)
+from danet.errors import ConfigError, DanetError, DataError, one_line
+
+__all__ = ["Job", "check_outputs", "denoise_jobs", "do_jobs", "generate_jobs", "refuse_folder"]
+
+
+# A picture to read, and the files to write for it.
+Job = tuple[Path, list[Path]]
+
+
+_OUTCOMES = ("done", "skipped", "failed")
+
+
+def denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
+    """The pictures of `danet denoise`, each with the one file to write.
+
+    Raises:
+        ConfigError: the output is a file, and the pictures are several.
+    """
+    from danet import images
+
+    if output.suffix and not output.is_dir():
+        if len(paths) == 1 and not paths[0].is_dir():
+            return [(paths[0], [output])]
+        if output.suffix.lower() in {*images.READABLE, ".npy"}:
+            raise ConfigError(f"{output}: one file for several pictures; name a folder instead")
+    _check_folder(output)
+    jobs = []
+    for path in paths:
+        # With --recursive, a second run shall not take up the results of the first.
+        done = output.resolve() if recursive else None
+        for picture in _pictures(path, recursive, done):
+            name = picture.relative_to(path) if picture != path else Path(picture.name)
+            jobs.append((picture, [output / name]))
+    return jobs
+
+
+def generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
+    """The pictures of `danet generate`, each with n files to write.
+
+    Raises:
+        ConfigError: the folder is a file.
+    """
+    _check_folder(folder)
+    digits = max(2, len(str(n - 1)))
+    return [
+        (picture, [folder / f"{picture.stem}_{number:0{digits}d}.png" for number in range(n)])
+        for path in paths
+        for picture in _pictures(path)
+    ]
+
+
+def _pictures(path: Path, recursive: bool = False, but: Path | None = None) -> list[Path]:
+    """The pictures in a folder, without hidden ones and those below ``but``; or a file itself.
+
+    A folder without pictures is given itself, for ``refuse_folder`` when its turn comes.
+    """
+    from danet import images
+
+    if not path.is_dir():
+        return [path]
+    suffixes = {*images.READABLE, ".npy"}
+    found = sorted(
+        file
+        for file in (path.rglob("*") if recursive else path.iterdir())
+        if file.suffix.lower() in suffixes
+        # Some systems put a hidden file of the same suffix beside each picture.
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        and file.is_file()
+        and (but is None or but not in file.resolve().parents)
+    )
+    return found or [path]
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: the output must be a folder, but it is a file")
+
+
+def check_outputs(jobs: list[Job]) -> None:
+    """Refuse to write one file twice, or over a picture that is read.
+
+    Raises:
+        ConfigError: an output is named twice, or is an input.
+    """
+    # Files are told by device and inode: one file can have several names.
+    inputs = {_identity(picture) for picture, _ in jobs if picture.exists()}
+    seen = set()
+    for picture, outputs in jobs:
+        for output in outputs:
+            if output in seen:
+                raise ConfigError(f"{picture}: another picture is already written to {output}")
+            if output.exists() and _identity(output) in inputs:
+                raise ConfigError(f"{output}: the output would replace an input")
+            seen.add(output)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def refuse_folder(picture: Path) -> None:
+    """Refuse a folder that stands for its pictures, of which it has none.
+
+    Raises:
+        DataError: the path is a folder.
+    """
+    if picture.is_dir():
+        raise DataError(f"{picture}: the folder holds no pictures")
+
+
+def do_jobs(
+    jobs: list[Job],
+    work: Callable[[Path, list[Path]], None],
+    *,
+    workers: int = 1,
+    skip_existing: bool = False,
+) -> int:
+    """Work on each picture; one that fails is reported, and the others are still done."""
+    from tqdm import tqdm
+
+    def attempt(job: Job) -> str:
+        picture, outputs = job
+        if skip_existing and all(output.exists() for output in outputs):
+            return "skipped"
+        try:
+            work(picture, outputs)
+        # Torch has no class of its own for every lack of memory; some are plain RuntimeErrors.
+        except (DanetError, OSError, MemoryError, RuntimeError) as error:
+            named = str(error).startswith(f"{picture}:")
+            prefix = "" if named else f"{one_line(picture)}: "
+            complain(prefix + one_line(error) + _hint(error))
+            return "failed"
+        return "done"
+
+    # Of every thread, also of those that finish after Ctrl-C, whom nobody waits for in turn.
+    outcomes: list[str] = []
+    try:
+        # disable=None: no bar where standard error is not a terminal.
+        with (
+            tqdm(total=len(jobs), unit="picture", disable=None) as bar,
+            closing(_each(jobs, lambda job: outcomes.append(attempt(job)), workers)) as finished,
+        ):
+            for _ in finished:
+                bar.update()
+    finally:
+        counts = Counter(outcomes)
+        if len(jobs) > 1:
+            say(", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES))
+    return FAILED if counts["failed"] else 0
+
+
+def _each(
+    jobs: list[Job], attempt: Callable[[Job], None], workers: int
+) -> Generator[None, None, None]:
+    """Attempt every job, and give something after each."""
+    if workers == 1:  # in this thread, where Ctrl-C is felt at once
+        yield from map(attempt, jobs)
+        return
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    # When the block is left early, the pictures in work are finished, and no others begun.
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(attempt, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _hint(error: Exception) -> str:
+    """What may help against an error, to be put after its message."""
+    text = str(error).lower()
+    lacking = isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "alloc" in text)
+    )
+    return "; a smaller --tile needs less memory" if lacking else ""

@@ -1,0 +1,217 @@
+"""Patches to train on: of real pairs, of clean pictures with made noise, and mixtures of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from danet.data.pictures import Pixels, scaled
+from danet.errors import DataError
+
+__all__ = [
+    "AddNoise",
+    "Mixture",
+    "NoisedPatches",
+    "PairPatches",
+    "areas",
+    "draw_window",
+    "resize",
+    "turned",
+]
+
+
+AddNoise = Callable[[NDArray[np.floating], np.random.Generator], NDArray[np.floating]]
+
+
+def draw_window(rng: np.random.Generator, picture: Pixels, size: int) -> tuple[slice, slice]:
+    """A window of a picture."""
+    height, width = picture.shape[:2]
+    top, left = rng.integers(0, height - size + 1), rng.integers(0, width - size + 1)
+    return np.s_[top : top + size, left : left + size]
+
+
+def areas(pictures: Iterable[Pixels], size: int, setting: str) -> NDArray[np.float64]:
+    """The share that each picture has in the area of all; ``setting`` is why ``size`` is needed.
+
+    Raises:
+        DataError: there are no pictures, or one is smaller than that.
+    """
+    sides = np.array([picture.shape[:2] for picture in pictures], dtype=np.float64)
+    if not sides.size:
+        raise DataError("there are no pictures to draw patches from")
+    areas = sides.prod(axis=1)
+    smallest = round(sides.min())
+    if smallest < size:
+        raise DataError(
+            f"a picture is only {smallest} pixels high or wide, and {setting} needs {size}"
+        )
+    shares: NDArray[np.float64] = areas / areas.sum()
+    return shares
+
+
+def resize(picture: Pixels, size: int) -> Pixels:
+    """A square picture with other numbers of rows and columns, of the same type."""
+    bicubic = Image.Resampling.BICUBIC
+    if picture.dtype == np.uint8:
+        return np.asarray(Image.fromarray(picture).resize((size, size), bicubic))
+    # PIL has no colours of 16 bits.
+    channels = [
+        np.asarray(Image.fromarray(channel).resize((size, size), bicubic))
+        for channel in np.moveaxis(picture.astype(np.float32), -1, 0)
+    ]
+    largest = np.iinfo(picture.dtype).max
+    resized: Pixels = np.rint(np.clip(np.stack(channels, axis=-1), 0, largest))
+    return resized.astype(picture.dtype)
+
+
+def turned(rng: np.random.Generator, picture: NDArray[Any]) -> NDArray[Any]:
+    """One of the eight flips and rotations of an H x W x C picture."""
+    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+    rotated: NDArray[Any] = np.rot90(picture, turns)
+    return rotated[:, ::-1] if flip else rotated
+
+
+def _finish(
+    rng: np.random.Generator, clean: NDArray[np.floating], noisy: NDArray[np.floating]
+) -> tuple[Tensor, Tensor]:
+    """One of the eight flips and rotations, as two 3 x H x W tensors."""
+    both = turned(rng, np.concatenate([clean, noisy], axis=-1)).transpose(2, 0, 1)
+    x, y = torch.from_numpy(both.copy()).split(3)
+    return x, y
+
+
+class PairPatches(Dataset[tuple[Tensor, Tensor]]):
+    """Patches of real pairs: item ``i`` is drawn by (seed, i) alone, so it has no end.
+
+    Args:
+        pairs: (clean, noisy) pictures, H x W x 3, uint8 or uint16, such as
+            `danet.data.container.PackedPairs`; they are read as they are drawn.
+        size: height and width of a patch, in pixels.
+        seed: fixes every item.
+        strength: range of factors on the noise, drawn uniformly in the logarithm.
+        scale: likewise, of factors on the size; above 1 makes the noise coarser.
+
+    Items:
+        (clean, noisy), each 3 x size x size, float32 in [0, 1].
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[Pixels, Pixels]],
+        size: int,
+        seed: int,
+        *,
+        strength: tuple[float, float] = (1.0, 1.0),
+        scale: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        self.pairs = pairs
+        self.size, self.seed, self.strength, self.scale = size, seed, strength, scale
+        setting = f"a patch size of {size} with a scale from {scale[0]}"
+        self.areas = areas((clean for clean, _ in pairs), round(size / scale[0]), setting)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((self.seed, index))
+        source = round(self.size / np.exp(rng.uniform(*np.log(self.scale))))
+        clean, noisy = self.pairs[int(rng.choice(len(self.areas), p=self.areas))]
+        window = draw_window(rng, clean, source)
+        clean, noisy = clean[window], noisy[window]
+        if source != self.size:
+            clean, noisy = resize(clean, self.size), resize(noisy, self.size)
+        x, y = scaled(clean), scaled(noisy)
+        factor = np.float32(np.exp(rng.uniform(*np.log(self.strength))))
+        if factor != 1:
+            # Rounded as the picture was.
+            largest = np.float32(np.iinfo(noisy.dtype).max)
+            y = np.rint(np.clip(x + factor * (y - x), 0, 1) * largest) / largest
+        return _finish(rng, x, y)
+
+
+class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
+    """Patches of clean pictures with noise that a model makes; items as ``PairPatches``.
+
+    Args:
+        pictures: clean ones, H x W x 3, uint8 or uint16.
+        size: height and width of a patch, in pixels.
+        seed: fixes every item.
+        add_noise: makes the noisy one of a clean picture, H x W x 3 in [0, 1], such as
+            ``CameraPipeline().add_noise``.
+        shrink: largest factor by which a picture is made smaller first, which leaves it
+            sharper and cleaner; drawn uniformly from 1.
+        exposure: range of factors on its values, at most 1, drawn uniformly.
+        saturation: range of factors on its colours' distance from grey, drawn uniformly.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[Pixels],
+        size: int,
+        seed: int,
+        add_noise: AddNoise,
+        *,
+        shrink: float = 1.0,
+        exposure: tuple[float, float] = (1.0, 1.0),
+        saturation: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        self.pictures, self.size, self.seed = pictures, size, seed
+        self.add_noise, self.shrink = add_noise, shrink
+        self.exposure, self.saturation = exposure, saturation
+        setting = f"a patch size of {size} with a shrink of {shrink}"
+        self.areas = areas(pictures, round(size * shrink), setting)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((self.seed, index))
+        source = round(self.size * rng.uniform(1, self.shrink))
+        picture = self.pictures[int(rng.choice(len(self.areas), p=self.areas))]
+        picture = picture[draw_window(rng, picture, source)]
+        if source != self.size:
+            picture = resize(picture, self.size)
+        clean = scaled(picture) * np.float32(rng.uniform(*self.exposure))
+        more = np.float32(rng.uniform(*self.saturation) - 1)
+        clean = np.clip(clean + more * (clean - clean.mean(axis=-1, keepdims=True)), 0, 1)
+        return _finish(rng, clean, self.add_noise(clean, rng))
+
+
+class Mixture(Dataset[tuple[Tensor, Tensor]]):
+    """Items of several data sets, each drawn by its weight; item ``i`` depends on (seed, i) alone.
+
+    Args:
+        parts: the data sets.
+        weights: one for each, in proportion to which they are drawn.
+        seed: fixes which data set gives which item.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Dataset[tuple[Tensor, Tensor]]],
+        weights: Sequence[float],
+        seed: int,
+    ) -> None:
+        self.parts, self.seed = parts, seed
+        self.shares = np.array(weights, dtype=np.float64) / sum(weights)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.parts[self._part(index)][index]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """The items of several indices, those of one part at once where it gives them so."""
+        shares: dict[int, list[int]] = {}
+        for index in indices:
+            shares.setdefault(self._part(index), []).append(index)
+        items: dict[int, tuple[Tensor, Tensor]] = {}
+        for number, some in shares.items():
+            part = self.parts[number]
+            together = getattr(part, "__getitems__", None)
+            drawn = together(some) if together else [part[index] for index in some]
+            items.update(zip(some, drawn, strict=True))
+        return [items[index] for index in indices]
+
+    def _part(self, index: int) -> int:
+        rng = np.random.default_rng((self.seed, index))
+        return int(rng.choice(len(self.parts), p=self.shares))

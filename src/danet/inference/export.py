@@ -1,0 +1,215 @@
+"""Networks as ONNX models, for programs without PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from danet import __version__
+from danet.errors import ConfigError, DanetError, one_line
+from danet.files import atomic_write
+from danet.inference.sizes import BORDER, crop, margins, pad, padded_length
+from danet.networks.denoiser import DenoiserNetwork
+from danet.networks.generator import GeneratorNetwork
+
+__all__ = ["OPSET", "TOLERANCE", "Exported", "export", "to_onnx"]
+
+# The first version of the operators that has the layer normalisation of NAFNet.
+OPSET = 17
+# The largest difference from PyTorch, for pictures in [0, 1].
+TOLERANCE = 1e-5
+
+_PAPER = "Dual Adversarial Network: Toward Real-world Noise Removal and Noise Generation, ECCV 2020"
+# The exporter knows of no second thread.
+_EXPORTING = Lock()
+_AXES = {0: "batch", 2: "height", 3: "width"}
+# What is tried: pictures, height and width.
+_SIZES = ((1, 1, 1), (1, 3, 70), (2, 45, 64), (1, 128, 97))
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote and found.
+
+    Attributes:
+        path: the file.
+        sizes: number, height and width of the pictures that it was tried with.
+        difference: the largest difference from PyTorch, for values in [0, 1].
+    """
+
+    path: Path
+    sizes: tuple[tuple[int, int, int], ...]
+    difference: float
+
+
+class _Whole(nn.Module):
+    """A network with what is done around it: any size goes in, and [0, 1] comes out."""
+
+    def __init__(self, network: DenoiserNetwork | GeneratorNetwork, border: int) -> None:
+        super().__init__()
+        self.network = network
+        self.border = border
+        self.sign = 1 if isinstance(network, GeneratorNetwork) else -1
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        picture, *latent = inputs
+        # z has the border already.
+        padded = [self._pad(picture, self.border), *(self._pad(z, 0) for z in latent)]
+        residual = self.network.residual(torch.cat(padded, dim=1))
+        height, width = picture.shape[2:]
+        residual = residual[..., self.border :, self.border :][..., :height, :width]
+        return (picture + self.sign * residual).clamp(0, 1)
+
+    def _pad(self, tensor: Tensor, border: int) -> Tensor:
+        """As `pad`, which decides by the size, while a graph has to take all sizes."""
+        for axis in (2, 3):
+            last = tensor.shape[axis] - 1
+            multiple = self.network.size_multiple
+            length = (last + 2 * border + multiple) // multiple * multiple
+            # As far as the reflection reaches; what is farther repeats the last one of it.
+            wanted = torch.arange(-border, length - border).clamp(-last, 2 * last)
+            tensor = tensor.index_select(axis, last - (last - wanted.abs()).abs())
+        return tensor
+
+
+def export(
+    network: DenoiserNetwork | GeneratorNetwork,
+    path: str | os.PathLike[str],
+    about: Mapping[str, str] | None = None,
+    *,
+    border: int = BORDER,
+) -> Exported:
+    """Write a network as an ONNX model that takes pictures of any number and size, and try it.
+
+    The model of a denoiser takes "noisy", N x 3 x H x W, float32, RGB in [0, 1], and gives
+    "denoised" of that shape, in [0, 1].  That of a generator takes "clean", likewise, and "latent",
+    N x 1 x (H + 2 border) x (W + 2 border) of normal random numbers, and gives "noisy".  H and W
+    are 1 or more: the border and the padding to what the network needs are in the model.  ONNX
+    Runtime then computes pictures of several sizes with it, and so does PyTorch.
+
+    Args:
+        network: it is left as it is.
+        path: the file to write.
+        about: what its metadata say beside the network's properties, such as the licence.
+        border: as for `danet.Denoiser`.
+
+    Returns:
+        What was tried, and the largest difference.
+
+    Raises:
+        ConfigError: onnx or onnxruntime is not installed.
+        DanetError: the network cannot be exported, the results differ by more than `TOLERANCE`,
+            or the file cannot be written, which is then as it was.
+    """
+    try:
+        onnx, onnxruntime = import_module("onnx"), import_module("onnxruntime")
+    except ImportError as error:
+        raise ConfigError("exporting needs: pip install 'danet[onnx]'") from error
+    network = copy.deepcopy(network).cpu().float().eval()
+    border = padded_length(border, network.size_multiple)
+    generator = isinstance(network, GeneratorNetwork)
+    names = ("clean", "latent") if generator else ("noisy",)
+    example = dict(zip(names, _pictures(network, border, (1, 45, 70)), strict=True))
+    try:
+        model = onnx.load_model_from_string(
+            to_onnx(_Whole(network, border), example, "noisy" if generator else "denoised")
+        )
+        model.doc_string = f"{type(network).__name__} of danet {__version__}. {_PAPER}."
+        onnx.helper.set_model_props(model, {**_properties(network, border), **(about or {})})
+        content = model.SerializeToString()
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        differences = [_difference(network, names, session, border, size) for size in _SIZES]
+    # The exporter and the runtime raise nearly anything.
+    except Exception as error:
+        raise DanetError(f"the network cannot be exported: {one_line(error)}") from error
+    for difference in differences:
+        if not difference <= TOLERANCE:  # NaN is not
+            raise DanetError(
+                f"ONNX Runtime and PyTorch differ by {difference:.1e} for values in [0, 1], and "
+                f"{TOLERANCE} is allowed"
+            )
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    return Exported(Path(path), _SIZES, max(differences))
+
+
+def to_onnx(module: nn.Module, example: Mapping[str, Tensor], output: str) -> bytes:
+    """An ONNX model of a module, for any number, height and width of what it takes.
+
+    Args:
+        module: in evaluation mode.
+        example: its inputs by name, each N x C x H x W.
+        output: the name of its only output, which is of that shape too.
+    """
+    with _EXPORTING, warnings.catch_warnings(), torch.no_grad(), TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        warnings.simplefilter("ignore")  # the exporter that needs no other package is the old one
+        torch.onnx.export(
+            module.eval(),
+            tuple(example.values()),
+            path,
+            input_names=list(example),
+            output_names=[output],
+            dynamic_axes=dict.fromkeys([*example, output], _AXES),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        return path.read_bytes()
+
+
+def _pictures(
+    network: DenoiserNetwork | GeneratorNetwork, border: int, size: tuple[int, int, int]
+) -> list[Tensor]:
+    """Random inputs: y, or x and z."""
+    count, height, width = size
+    source = torch.Generator().manual_seed(0)
+    pictures = [torch.rand(count, 3, height, width, generator=source)]
+    if isinstance(network, GeneratorNetwork):
+        sides = height + 2 * border, width + 2 * border
+        pictures.append(torch.randn(count, 1, *sides, generator=source))
+    return pictures
+
+
+def _difference(
+    network: DenoiserNetwork | GeneratorNetwork,
+    names: tuple[str, ...],
+    session: Any,
+    border: int,
+    size: tuple[int, int, int],
+) -> float:
+    inputs = _pictures(network, border, size)
+    missing = [
+        margins(tensor.shape[2:], network.size_multiple, beyond)
+        for tensor, beyond in zip(inputs, (border, 0), strict=False)
+    ]
+    with torch.inference_mode():
+        expected = crop(network(*map(pad, inputs, missing)), missing[0]).clamp(0, 1)
+    given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+    (result,) = session.run(None, given)
+    return float((torch.from_numpy(result) - expected).abs().max())
+
+
+def _properties(network: DenoiserNetwork | GeneratorNetwork, border: int) -> dict[str, str]:
+    return {
+        "network": type(network).__name__,
+        "width": str(network.width),
+        "depth": str(network.depth),
+        "size_multiple": str(network.size_multiple),
+        "halo": "whole picture" if network.halo is None else str(network.halo),
+        "border": str(border),
+        "value_range": "[0, 1]",
+        "channels": "RGB",
+        "paper": _PAPER,
+        "danet": __version__,
+    }

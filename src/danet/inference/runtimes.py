@@ -1,0 +1,318 @@
+"""What a network is computed with: PyTorch in several precisions, OpenVINO or ONNX Runtime."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import chain
+from threading import Lock
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from danet.devices import fast_dtype
+from danet.errors import ConfigError, DanetError, DanetWarning, one_line
+from danet.inference.export import to_onnx
+from danet.inference.memory import is_out_of_memory
+from danet.networks.build import Residual
+from danet.networks.denoiser import DenoiserNetwork
+from danet.networks.generator import GeneratorNetwork
+
+__all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime"]
+
+Network: TypeAlias = DenoiserNetwork | GeneratorNetwork
+Predict: TypeAlias = Callable[[Tensor], Tensor]
+
+RUNTIMES = ("auto", "torch", "openvino", "onnx")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
+_OPENVINO_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+# Of so many pixels OpenVINO's gain outweighs the seconds in which it converts a network.
+_WORTH_CONVERTING = 2**23
+# Two threads at once on Apple's device end the process (pytorch issue 197805).
+_METAL = Lock()
+# Networks are copied and converted once, whatever the number of threads that ask for it.
+_MAKING = Lock()
+
+
+class Runtime:
+    """How a network is computed.
+
+    The picture itself stays in float32 in all of them: only the residual, what is taken from
+    it or added to it, is computed in another type.
+
+    Args:
+        name: one of `RUNTIMES`.  "auto" is OpenVINO for large pictures in float32 on a CPU,
+            where it is installed and takes the network, and else PyTorch.
+        dtype: one of `DTYPES`; "auto" is as `danet.devices.fast_dtype` says.
+        compiled: whether PyTorch compiles the network, which needs a C++ compiler and takes
+            a minute for each new shape.
+        others: devices on which copies of the network compute along with it.
+
+    Raises:
+        ConfigError: a name is not one of those, what it needs is not installed, or the settings
+            do not go together.
+    """
+
+    def __init__(
+        self,
+        name: str = "auto",
+        dtype: str = "auto",
+        compiled: bool = False,
+        others: Sequence[torch.device] = (),
+    ) -> None:
+        for setting, value, known in (("runtime", name, RUNTIMES), ("dtype", dtype, DTYPES)):
+            if value not in known:
+                raise ConfigError(f"{setting} is {value!r}, and must be one of {', '.join(known)}")
+        if name in _MODULES:
+            if find_spec(_MODULES[name]) is None:
+                raise ConfigError(
+                    f"the runtime {name!r} is not installed: pip install 'danet[{name}]'"
+                )
+            if compiled:
+                raise ConfigError(f"compile is for PyTorch, and the runtime is {name!r}")
+        if name == "onnx" and dtype not in ("auto", "float32"):
+            raise ConfigError(f"dtype is {dtype!r}, and the runtime 'onnx' has float32 alone")
+        if others and (compiled or name in _MODULES):
+            raise ConfigError(
+                "several devices are for PyTorch without compile: the runtime is "
+                f"{name!r}, and compile is {compiled}"
+            )
+        self.name = name
+        self.dtype = dtype
+        self.compiled = compiled
+        self.others = tuple(others)
+        self._made: tuple[Any, Callable[..., Any]] | None = None
+        self._copied: tuple[Any, list[Network]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was made for a network, which is made again."""
+        return {**self.__dict__, "_made": None, "_copied": None}
+
+    def leave_others(self) -> None:
+        """Compute on the network's own device alone from here on."""
+        self.others = ()
+        self._copied = None
+
+    def devices(self, network: Network) -> list[torch.device]:
+        """The network's own device, and the others."""
+        return [next(network.parameters()).device, *self.others]
+
+    def resolved_dtype(self, device: torch.device) -> torch.dtype:
+        """The type that the network computes in on a device."""
+        if self.dtype != "auto":
+            found: torch.dtype = getattr(torch, self.dtype)
+            return found
+        return torch.float32 if self.name == "onnx" else fast_dtype(device)
+
+    def chosen(self, network: Network, pixels: int) -> str:
+        """The runtime for a picture of so many pixels: the one that was named, or what "auto" is.
+
+        It follows from the picture's size alone, so that a picture always has the same result.
+        """
+        if self.name != "auto":
+            return self.name
+        device = next(network.parameters()).device
+        fit = (
+            pixels >= _WORTH_CONVERTING
+            and device.type == "cpu"
+            and not (self.others or self.compiled)
+            and self.resolved_dtype(device) == torch.float32
+            and find_spec("openvino") is not None
+        )
+        return "openvino" if fit else "torch"
+
+    def running(
+        self, network: Network, pixels: int = 0, *, alone: bool = False
+    ) -> list[AbstractContextManager[Predict]]:
+        """What computes a network: itself, then its copies on the other devices.
+
+        The copies have the weights that the network has, even if it was trained in between.
+
+        Args:
+            network: in evaluation mode.
+            pixels: how many the whole picture has.
+            alone: by PyTorch and without the copies, so that gradients reach the weights.
+
+        Returns:
+            Contexts, each for one thread, that give a function of y, N x 3 x H x W, or of x and
+            z joined, N x 4 x H x W, in float32 and on any device, whose result is R(y) or
+            G(x, z) in float32.  H and W are multiples of the network's ``size_multiple``.  To
+            enter one raises ConfigError where the runtime computes on the CPU alone, and the
+            network is elsewhere.
+        """
+        copies = [] if alone else self._copies(network)
+        name = self.chosen(network, 0 if alone else pixels)
+        return [self._running(one, name) for one in (network, *copies)]
+
+    @contextmanager
+    def _running(self, network: Network, name: str) -> Iterator[Predict]:
+        device = next(network.parameters()).device
+        dtype = self.resolved_dtype(device)
+        if name in _MODULES:
+            if device.type != "cpu":
+                raise ConfigError(
+                    f"the runtime {name!r} computes on the CPU, and the network is on {device}"
+                )
+            try:
+                residual = self._converted(network, name, dtype)
+            except ConfigError as error:
+                if self.name != "auto":
+                    raise
+                warnings.warn(f"{error}; PyTorch computes instead", DanetWarning, stacklevel=2)
+            else:
+                yield _adding(network, residual, name)
+                return
+        forward = self._compiled(network) if self.compiled else network
+        # One context for all calls: it keeps the weights that it has turned into another type.
+        low = torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext()
+        with low:
+            yield _forward(forward, device, joined=isinstance(network, GeneratorNetwork))
+
+    def _copies(self, network: Network) -> list[Network]:
+        if not self.others:
+            return []
+        with _MAKING:
+            key = _state(network)
+            if self._copied is None or self._copied[0] != key:
+                self._copied = key, [copy.deepcopy(network).to(device) for device in self.others]
+            return self._copied[1]
+
+    def _compiled(self, network: Network) -> Callable[..., Tensor]:
+        if self._made is None or self._made[0] is not network:
+            self._made = network, torch.compile(network)
+        return self._made[1]
+
+    def _converted(
+        self, network: Network, name: str, dtype: torch.dtype
+    ) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        """The residual, made for the weights as they are."""
+        threads = torch.get_num_threads()
+        with _MAKING:
+            key = (threads, dtype, _state(network))
+            if self._made is None or self._made[0] != key:
+                make = _openvino if name == "openvino" else _onnx
+                try:
+                    self._made = key, make(network, dtype, threads)
+                # The converters raise nearly anything.
+                except Exception as error:
+                    raise ConfigError(
+                        f"the runtime {name!r} cannot take the network: {one_line(error)}"
+                    ) from error
+            return self._made[1]
+
+
+def _state(network: Network) -> tuple[Any, ...]:
+    """What differs whenever the weights do."""
+    tensors = list(chain(network.parameters(), network.buffers()))
+    with torch.no_grad():
+        # Fused optimizers write without raising the version.
+        sums = torch.stack([tensor.to(torch.float32).sum() for tensor in tensors]).tolist()
+    versions = [None if tensor.is_inference() else tensor._version for tensor in tensors]
+    return network, [(id(tensor), tensor.data_ptr()) for tensor in tensors], versions, sums
+
+
+def _forward(forward: Callable[..., Tensor], device: torch.device, *, joined: bool) -> Predict:
+    """PyTorch, with the channels of a pixel side by side, as the convolutions are fastest."""
+    metal = device.type == "mps"
+    # Apple's convolutions err on some channels of tensors laid out so (pytorch issue 180984).
+    layout = torch.contiguous_format if metal else torch.channels_last
+
+    def predict(pixels: Tensor) -> Tensor:
+        wanted = pixels.requires_grad and torch.is_grad_enabled()
+        with _METAL if metal else nullcontext():
+            pixels = pixels.to(device, memory_format=layout)
+            with nullcontext() if wanted else torch.inference_mode():
+                result = forward(pixels[:, :3], pixels[:, 3:]) if joined else forward(pixels)
+            # Another thread takes it from here, without the lock.
+            return result.cpu() if metal else result
+
+    return predict
+
+
+def _adding(
+    network: Network, residual: Callable[[NDArray[Any]], NDArray[Any]], name: str
+) -> Predict:
+    sign = 1 if isinstance(network, GeneratorNetwork) else -1
+
+    def predict(pixels: Tensor) -> Tensor:
+        if pixels.requires_grad and torch.is_grad_enabled():
+            raise ConfigError("only the runtime 'torch' gives gradients")
+        given = pixels.detach().cpu().contiguous().numpy()
+        try:
+            found = residual(given)
+        # The runtimes have errors of their own, those for a lack of memory among them.
+        except Exception as error:
+            plain = RuntimeError(one_line(error))
+            if is_out_of_memory(plain):
+                raise plain from error
+            raise DanetError(f"the runtime {name!r} failed: {plain}") from error
+        return torch.from_numpy(given[:, :3] + sign * found)
+
+    return predict
+
+
+def _example(network: Network) -> Tensor:
+    side = 2 * network.size_multiple
+    return torch.zeros(1, network.in_channels, side, side)
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO's core, one for the whole process.
+
+    With its first network it gives the thread a stack for signals, and frees it with the last,
+    in whatever thread that happens: the next signal to the first thread then ends the process.
+    """
+    return import_module("openvino").Core()
+
+
+def _openvino(
+    network: Network, dtype: torch.dtype, threads: int
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    openvino = import_module("openvino")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # about its own way through PyTorch
+        model = openvino.convert_model(
+            Residual(network).eval(),
+            example_input=_example(network),
+            input=[-1, network.in_channels, -1, -1],
+        )
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": _OPENVINO_TYPES[dtype],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = _core().compile_model(model, "CPU", settings)
+
+    computing = Lock()  # it has one place for its results
+
+    def residual(pixels: NDArray[Any]) -> NDArray[Any]:
+        with computing:
+            return np.array(compiled(pixels)[0])
+
+    return residual
+
+
+def _onnx(
+    network: Network, dtype: torch.dtype, threads: int
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    onnxruntime = import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    model = to_onnx(Residual(network), {"input": _example(network)}, "residual")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def residual(pixels: NDArray[Any]) -> NDArray[Any]:
+        result: NDArray[Any] = session.run(None, {"input": pixels.astype(np.float32)})[0]
+        return result
+
+    return residual

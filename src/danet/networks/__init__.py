@@ -1,0 +1,67 @@
+"""The networks of the paper: denoiser R, generator G, discriminator D, and the backbones B.
+
+R(y) = y - B(y) and G(x, z) = x + B([x, z]).  The paper has a UNet for B, and names DnCNN, RED and
+RIDNet as others.  All start from the framework's random weights.
+"""
+
+from danet.networks.backbone import Backbone
+from danet.networks.build import (
+    BACKBONES,
+    DENOISERS,
+    GENERATORS,
+    DnCNNDenoiser,
+    DnCNNGenerator,
+    HalfUNetDenoiser,
+    HalfUNetGenerator,
+    Kind,
+    NAFNetDenoiser,
+    NAFNetGenerator,
+    REDDenoiser,
+    REDGenerator,
+    Residual,
+    RIDNetDenoiser,
+    RIDNetGenerator,
+    UNetDenoiser,
+    UNetGenerator,
+    build,
+)
+from danet.networks.denoiser import DenoiserNetwork
+from danet.networks.discriminator import Discriminator
+from danet.networks.dncnn import DnCNN
+from danet.networks.generator import GeneratorNetwork
+from danet.networks.half_unet import HalfUNet
+from danet.networks.nafnet import NAFNet
+from danet.networks.red import RED
+from danet.networks.ridnet import RIDNet
+from danet.networks.unet import UNet
+
+__all__ = [
+    "BACKBONES",
+    "DENOISERS",
+    "GENERATORS",
+    "RED",
+    "Backbone",
+    "DenoiserNetwork",
+    "Discriminator",
+    "DnCNN",
+    "DnCNNDenoiser",
+    "DnCNNGenerator",
+    "GeneratorNetwork",
+    "HalfUNet",
+    "HalfUNetDenoiser",
+    "HalfUNetGenerator",
+    "Kind",
+    "NAFNet",
+    "NAFNetDenoiser",
+    "NAFNetGenerator",
+    "REDDenoiser",
+    "REDGenerator",
+    "RIDNet",
+    "RIDNetDenoiser",
+    "RIDNetGenerator",
+    "Residual",
+    "UNet",
+    "UNetDenoiser",
+    "UNetGenerator",
+    "build",
+]

@@ -1,0 +1,120 @@
+"""What all backbones have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from danet.errors import ConfigError
+
+__all__ = ["Backbone", "OuterConvolution", "OuterTransposed", "convolution", "given_sizes"]
+
+
+class Backbone(nn.Module):
+    """What the backbones have in common.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        width: channels within; each backbone says where.
+        depth: number of layers, blocks or levels; each backbone says which.
+
+    Attributes:
+        widths: what the width may be.  Beyond it, the sizes of the tensors would overflow.
+        depths: what the depth may be, likewise.
+
+    Raises:
+        ConfigError: the width or the depth is not one of those.
+    """
+
+    widths: ClassVar[range] = range(1, 1025)
+    depths: ClassVar[range] = range(1, 13)
+
+    def __init__(self, in_channels: int, out_channels: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.check(width, depth)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.width = width
+        self.depth = depth
+
+    @classmethod
+    def check(cls, width: int, depth: int) -> None:
+        """Refuse a width or a depth that no such network has.
+
+        Raises:
+            ConfigError: it is so.
+        """
+        for name, value, right in (("width", width, cls.widths), ("depth", depth, cls.depths)):
+            if value not in right:
+                steps = f" in steps of {right.step}" if right.step > 1 else ""
+                raise ConfigError(
+                    f"the {name} is {value}, and must be from {right[0]} to {right[-1]}{steps} "
+                    f"for a {cls.__name__}"
+                )
+
+    @property
+    def size_multiple(self) -> int:
+        """What height and width must be multiples of."""
+        return 1
+
+    @property
+    def receptive_radius(self) -> int | None:
+        """How many pixels away an input can be, at most, and still change an output.
+
+        None: any pixel changes all of them, so that a part of a picture, whatever is around
+        it, does not give that part of the result.
+        """
+        return None
+
+    @property
+    def halo(self) -> int | None:
+        """How many pixels around a tile its result depends on, a multiple of ``size_multiple``.
+
+        The tile starts and ends at multiples of ``size_multiple``, so that this can be less than
+        ``receptive_radius``, which holds for a pixel wherever it is.  None as there.
+        """
+        return self.receptive_radius
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B(x), N x out_channels x H x W, for x of N x in_channels x H x W.
+
+        H and W are multiples of ``size_multiple``.
+        """
+        raise NotImplementedError  # each backbone has its own
+
+
+def convolution(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Conv2d:
+    """One of 3 x 3 weights that keeps height and width."""
+    return nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation)
+
+
+class _InFull(nn.Module):
+    """A layer that computes in the type of its weights, whatever autocast says.
+
+    In bfloat16 a pixel is known to half an 8-bit level alone: as a network's first layer, in
+    that type, takes this for noise, so its last one adds some.
+    """
+
+    weight: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            output: Tensor = super().forward(x.to(self.weight.dtype))
+            return output
+
+
+class OuterConvolution(_InFull, nn.Conv2d):
+    """A network's first or last layer, which touches the pixels."""
+
+
+class OuterTransposed(_InFull, nn.ConvTranspose2d):  # type: ignore[misc]  # its forward takes more
+    """Likewise, for a network that ends in transposed convolutions."""
+
+
+def given_sizes(width: int | None, depth: int | None) -> dict[str, int]:
+    """The arguments that have a value; the backbone has its defaults for the others."""
+    sizes = {"width": width, "depth": depth}
+    return {name: size for name, size in sizes.items() if size is not None}

@@ -1,0 +1,106 @@
+"""What everything that draws noisy versions of a picture shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, TypeVar, cast, overload
+
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from danet.errors import ConfigError
+from danet.images import Picture, stack
+
+__all__ = ["Sampler", "check_draws"]
+
+_PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], Tensor)
+
+
+class Sampler(ABC):
+    """Makes noisy versions of clean pictures.
+
+    A subclass says in ``_draw`` how; it refuses bad arguments at once, not when the first
+    picture is asked for.
+    """
+
+    @overload
+    def sample(
+        self, clean: Image.Image, n: int = 50, seed: int | None = None
+    ) -> list[Image.Image]: ...
+
+    @overload
+    def sample(self, clean: NDArray[Any], n: int = 50, seed: int | None = None) -> NDArray[Any]: ...
+
+    @overload
+    def sample(self, clean: Tensor, n: int = 50, seed: int | None = None) -> Tensor: ...
+
+    def sample(
+        self, clean: Picture, n: int = 50, seed: int | None = None
+    ) -> list[Image.Image] | NDArray[Any] | Tensor:
+        """Make n noisy versions of a clean picture.
+
+        Args:
+            clean: a PIL image, array or tensor, as `danet.images.to_tensor` takes it.  It is
+                left as it is.
+            n: how many.
+            seed: not negative; the same one gives the same noise, whatever n, the tiles and the
+                device.  None draws a new one.
+
+        Returns:
+            An array or tensor as the picture with a leading axis n, or a list of n PIL images.
+            Integers are rounded; floats are in [0, 1].
+
+        Raises:
+            ImageError: the picture cannot be taken; the message says why.
+            ConfigError: n is not positive, or the seed is negative.
+            DanetError: the memory does not suffice.
+
+        Example:
+            >>> import torch
+            >>> from danet import NoiseGenerator
+            >>> NoiseGenerator().sample(torch.rand(3, 45, 70), n=2, seed=1).shape
+            torch.Size([2, 3, 45, 70])
+        """
+        return stack(list(self._draw(clean, n, seed)))
+
+    def stream(self, clean: _PictureT, n: int = 50, seed: int | None = None) -> Iterator[_PictureT]:
+        """Make the pictures of `sample` one by one, so that one at a time needs memory.
+
+        Args:
+            clean: as for `sample`; it is read before the first picture is asked for.
+            n: as for `sample`.
+            seed: as for `sample`.
+
+        Returns:
+            An iterator over n pictures, each of the kind and shape of ``clean``.
+
+        Raises:
+            ImageError: as `sample`, at once.
+            ConfigError: as `sample`, at once.
+
+        Example:
+            >>> import torch
+            >>> from danet import NoiseGenerator
+            >>> noisy = NoiseGenerator().stream(torch.rand(1, 45, 70), n=2, seed=1)
+            >>> [picture.shape for picture in noisy]
+            [torch.Size([1, 45, 70]), torch.Size([1, 45, 70])]
+        """
+        return cast("Iterator[_PictureT]", self._draw(clean, n, seed))
+
+    @abstractmethod
+    def _draw(self, clean: Picture, n: int, seed: int | None) -> Iterator[Picture]:
+        """The pictures of `stream`."""
+
+
+def check_draws(n: int, seed: int | None) -> None:
+    """Refuse a number of versions or a seed that is of no use.
+
+    Raises:
+        ConfigError: ``n`` is not positive, or the seed is negative.
+    """
+    if n < 1:
+        raise ConfigError(f"n is {n}, and must be at least 1")
+    if seed is not None and seed < 0:
+        raise ConfigError(f"seed is {seed}, and must not be negative")

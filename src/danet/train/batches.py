@@ -1,0 +1,212 @@
+"""The batches of a run: its data sets, and the items of each update."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from danet.data.container import PackedPairs
+from danet.data.layouts import polyu_clean, polyu_pairs
+from danet.data.pairs import fingerprint, folder_pairs, read_pair
+from danet.data.patches import Mixture, NoisedPatches, PairPatches
+from danet.data.pictures import Pixels, picture_files, read_picture
+from danet.data.screening import screened_tiles
+from danet.noise import CameraPipeline
+from danet.train.config import DataConfig, TrainConfig, ValidationConfig
+from danet.train.distribution import Team
+from danet.train.made import MadePatches
+from danet.train.state import Pairs
+
+__all__ = ["Patches", "Sources", "batches", "validation_pairs"]
+
+Patches = Dataset[tuple[Tensor, Tensor]]
+_PairsOfPixels = Sequence[tuple[Pixels, Pixels]]
+
+
+class Sources:
+    """The data sets of a run.
+
+    Args:
+        config: the run.
+
+    Attributes:
+        real: the camera's pairs.
+        extra: the pairs that R sees besides, or the clean patches that a generator adds noise
+            to; None if there are none.
+        pairs: how many pictures ``real`` draws from.
+        fingerprint: of those pictures.
+
+    Raises:
+        DataError: the pairs cannot be had.
+        ImageError: a picture cannot be read.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        source, size, seed = config.data, config.patch_size, config.seed
+        roots = [_pairs(source, root) for root in source.roots]
+        self.pairs = sum(map(len, roots))
+        self.fingerprint = _fingerprint(roots)
+        weights = source.weights or [1.0] * len(roots)
+        self.real = _mixed([PairPatches(p, size, seed) for p in roots], weights, seed + 4)
+        self.extra: Patches | None = None
+        if config.fakes:
+            clean = [p for folder in config.fakes.clean for p in _pictures(folder)]
+            sides = [clean] if clean else [[x for x, _ in pairs] for pairs in roots]
+            parts = [NoisedPatches(side, size, seed + 2, _as_it_is) for side in sides]
+            self.extra = _mixed(parts, [1.0] if clean else weights, seed + 3)
+        elif config.extra_size:
+            self.extra = _extra([pair for pairs in roots for pair in pairs], config)
+
+    def record(self) -> dict[str, Any]:
+        """The number of pictures, and a fingerprint that tells whether other data was used."""
+        return {"pairs": self.pairs, "fingerprint": self.fingerprint}
+
+
+def validation_pairs(source: DataConfig, wanted: ValidationConfig) -> _PairsOfPixels:
+    """The pairs that a run is measured on.
+
+    Raises:
+        DataError: they cannot be had.
+        ImageError: a picture cannot be read.
+    """
+    if source.layout == "packed":
+        return PackedPairs(wanted.root)
+    if source.layout == "polyu":
+        files = polyu_pairs(wanted.root, "val")
+    else:
+        files = folder_pairs(wanted.root)
+    return [read_pair(pair) for pair in files]
+
+
+def _fingerprint(roots: Iterable[_PairsOfPixels]) -> str:
+    """A digest of all pixels; of a container, which may be large, that of its index."""
+    digest = hashlib.sha256()
+    for pairs in roots:
+        if isinstance(pairs, PackedPairs):
+            digest.update(repr((pairs.settings, pairs.sources)).encode())
+            continue
+        digest.update(fingerprint(pairs).encode())
+    return digest.hexdigest()
+
+
+def _as_it_is(clean: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:
+    return clean
+
+
+def _mixed(parts: Sequence[Patches], weights: Sequence[float], seed: int) -> Patches:
+    return parts[0] if len(parts) == 1 else Mixture(parts, weights, seed)
+
+
+def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
+    """Real pairs with their noise scaled, and clean pictures with the camera model's noise."""
+    source, size, seed = config.data, config.patch_size, config.seed
+    # A part that is never drawn is left out, so that its size limits are not imposed.
+    parts: list[Patches] = []
+    shares: list[float] = []
+    if source.strengthened > 0:
+        parts.append(
+            PairPatches(pairs, size, seed + 1, strength=source.strength, scale=source.scale)
+        )
+        shares.append(source.strengthened)
+    if source.strengthened < 1 and source.noise == "developed":
+        soft = [clean for clean, _ in pairs] + list(_polyu_clean(source))
+        sharp = [picture for folder in source.clean for picture in _pictures(folder)]
+        made = MadePatches(sharp or soft, soft, size, seed + 2, source.developed, source.variety)
+        parts.append(made)
+        shares.append(1 - source.strengthened)
+    elif source.strengthened < 1:
+        parts.append(
+            NoisedPatches(
+                [picture for picture, _ in pairs] + list(_clean(source)),
+                size,
+                seed + 2,
+                CameraPipeline().add_noise,
+                shrink=source.shrink,
+                exposure=source.exposure,
+                saturation=source.saturation,
+            )
+        )
+        shares.append(1 - source.strengthened)
+    return Mixture(parts, shares, seed + 3)
+
+
+def _pairs(source: DataConfig, root: Path) -> _PairsOfPixels:
+    if source.layout == "packed":
+        return PackedPairs(root)
+    if source.layout == "folder":
+        return [read_pair(pair) for pair in folder_pairs(root)]
+    pairs = [read_pair(pair) for pair in polyu_pairs(root, "train")]
+    if source.frames:
+        for pair in polyu_pairs(root, "train", "full"):
+            pairs += screened_tiles(*read_pair(pair))
+    return pairs
+
+
+def _polyu_clean(source: DataConfig) -> Iterator[Pixels]:
+    if source.layout == "polyu":
+        for root in source.roots:
+            yield from map(read_picture, polyu_clean(root, "train"))
+
+
+def _clean(source: DataConfig) -> Iterator[Pixels]:
+    yield from _polyu_clean(source)
+    for folder in source.clean:
+        yield from _pictures(folder)
+
+
+def _pictures(folder: Path) -> Iterator[Pixels]:
+    return map(read_picture, picture_files(folder))
+
+
+def batches(
+    config: TrainConfig, sources: Sources, team: Team, start: int
+) -> Generator[tuple[list[Pairs], Pairs | None], None, None]:
+    """For each update from ``start`` on: the camera's batches, and the extra one or None.
+
+    The workers end when the generator is closed, and whatever signal they get, not before.
+
+    Args:
+        config: the run.
+        sources: its data sets.
+        team: the processes that share each batch.
+        start: the first update to give batches for.
+    """
+    per_update = config.critic_updates if "discriminator" in config.networks else 1
+    real = _loader(sources.real, config, config.real_size, per_update, team, start)
+    extra = None
+    if sources.extra is not None and config.more_size:
+        extra = _loader(sources.extra, config, config.more_size, 1, team, start)
+    while True:
+        yield [next(real) for _ in range(per_update)], next(extra) if extra else None
+
+
+def _loader(
+    patches: Patches, config: TrainConfig, size: int, per_update: int, team: Team, start: int
+) -> Iterator[Pairs]:
+    # An item is fixed by its index, so where to go on is all that resuming needs, and the rows
+    # of a batch are all that a process of a team needs to know.
+    own = size // team.size
+    firsts = range(start * per_update * size, config.updates * per_update * size, size)
+    begins = (first + team.rank * own for first in firsts)
+    rows = (list(range(begin, begin + own)) for begin in begins)
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        patches, batch_sampler=rows, num_workers=config.workers, worker_init_fn=_ignore_signals
+    )
+    yield from loader
+
+
+def _ignore_signals(worker: int) -> None:
+    """Let a worker outlive what a terminal or a scheduler sends to all processes at once.
+
+    The run, which gets it too, needs its workers until the update is done, and ends them then.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,172 @@
+"""Settings of a run from a recipe, a TOML file, the command line or Python."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from danet.errors import ConfigError
+from danet.noise import DevelopedNoise
+from danet.train.config import (
+    DataConfig,
+    FakesConfig,
+    LossConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    TrainConfig,
+    ValidationConfig,
+)
+from danet.train.made import Variety
+from danet.train.recipes import RECIPES
+
+__all__ = ["make_config", "read_config"]
+
+_SECTIONS = {
+    "data": DataConfig,
+    "developed": DevelopedNoise,
+    "variety": Variety,
+    "denoiser": NetworkConfig,
+    "generator": NetworkConfig,
+    "fakes": FakesConfig,
+    "loss": LossConfig,
+    "validation": ValidationConfig,
+    "optimizer": OptimizerConfig,
+}
+
+
+def make_config(recipe: str = "danet", **settings: Any) -> TrainConfig:
+    """A recipe of the paper, with one's own settings over it.
+
+    Args:
+        recipe: a name of ``danet.train.recipes.RECIPES``.
+        **settings: fields of ``TrainConfig``; dictionaries for those of its parts, of which the
+            recipe's other settings stay.
+
+    Returns:
+        The configuration, every value checked.
+
+    Raises:
+        ConfigError: a name is unknown, a value is missing or wrong, or pydantic is not installed.
+
+    Example:
+        >>> config = make_config("base-d", output="run", data={"root": "pairs"}, updates=100)
+        >>> config.mode, config.loss.alpha, config.updates
+        ('base-d', 0.0, 100)
+    """
+    try:
+        import pydantic
+    except ImportError as error:
+        raise ConfigError(
+            "checking a configuration needs pydantic: pip install 'danet[train]'"
+        ) from error
+    if recipe not in RECIPES:
+        raise ConfigError(f"there is no recipe {recipe!r}{_instead(recipe, RECIPES)}")
+    try:
+        values = _merged(RECIPES[recipe], settings)
+        return pydantic.TypeAdapter(TrainConfig).validate_python(values)
+    except pydantic.ValidationError as error:
+        raise ConfigError("; ".join(map(_described, error.errors()))) from error
+
+
+def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
+    """Read a configuration from a TOML file.
+
+    ``$NAME`` and ``${NAME}`` in any string are replaced by that variable of the environment.
+    Relative paths are relative to the working directory.
+
+    Args:
+        path: the TOML file, with the fields of ``TrainConfig`` as its keys, and ``recipe``, the
+            name of a recipe whose settings are changed by the others.
+        changes: ``"KEY=VALUE"``, such as ``"optimizer.denoiser=2e-4"``, which come before the file.
+
+    Returns:
+        The configuration, every value checked.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown, missing or wrong, an
+            environment variable is not set, or pydantic is not installed.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    for change in changes:
+        values = _merged(values, _parsed(change, tomllib.loads))
+    try:
+        return make_config(**_expanded(values))
+    except KeyError as error:
+        raise ConfigError(f"{path}: the environment variable {error.args[0]} is not set") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _parsed(change: str, loads: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """A change of the command line, its value read as TOML, or else as the string that it is."""
+    key, equals, value = change.partition("=")
+    for right in (value, json.dumps(value)):
+        # TOML's errors are ValueErrors.
+        with suppress(ValueError):
+            if equals:
+                return loads(f"{key} = {right}")
+    raise ConfigError(f"{change!r} is no setting; write it as optimizer.denoiser=2e-4")
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``, dictionaries merged."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        nested = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = {**_merged(inner or {}, value)} if nested else value
+    return merged
+
+
+def _expanded(value: Any) -> Any:
+    """A value of TOML with the environment's variables put into its strings.
+
+    Raises:
+        KeyError: a variable is not set.
+    """
+    match value:
+        case str():
+            return re.sub(r"\$(\w+|{\w+})", lambda found: os.environ[found[1].strip("{}")], value)
+        case list():
+            return [_expanded(entry) for entry in value]
+        case dict():
+            return {key: _expanded(entry) for key, entry in value.items()}
+    return value
+
+
+def _described(fault: Mapping[str, Any]) -> str:
+    """One of pydantic's faults in words; what was raised here names its setting already."""
+    own = fault.get("ctx", {}).get("error")
+    if isinstance(own, ConfigError):
+        return str(own)
+    *sections, key = map(str, fault["loc"])
+    name = ".".join([*sections, key])
+    if fault["type"] == "unexpected_keyword_argument":
+        known: Any = TrainConfig
+        for section in sections:
+            known = _SECTIONS.get(section, known)
+        return f"{name}: there is no such setting{_instead(key, [f.name for f in fields(known)])}"
+    return f"{name}: {fault['msg']}"
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    """What was probably meant, for the end of a message."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"

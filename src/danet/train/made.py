@@ -1,0 +1,184 @@
+"""Pairs made of clean pictures: many kinds of clean patches, and noise for a batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from danet.data.drawn import drawn_lines, drawn_text
+from danet.data.patches import areas, draw_window, resize, turned
+from danet.data.pictures import Pixels, scaled
+from danet.noise import DevelopedNoise
+from danet.noise.model import check_range, check_share, log_uniform
+
+__all__ = ["Array", "MadePatches", "Variety"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How clean patches differ, so that what is learned from them harms no picture.
+
+    Args:
+        soft: share of the patches from the soft pictures, where there are some.
+        enlarge: largest factor by which a sharp picture is enlarged, drawn uniformly from 1.
+        enlarged: share of the patches from sharp pictures that are; a quarter of the others is
+            made smaller, by up to 2.
+        tinted: share with every channel times a factor of its own.
+        tint: smallest and largest of these factors.
+        flat: share that is one colour, or two with an edge.
+        drawn: share that is text, lines, stripes or points of light.
+        dark: share of pairs whose clean and noisy side are made darker together, as in a picture
+            of 16 bits that was exposed too little.
+        darkness: smallest and largest of these factors.
+        untouched: share of pairs without noise.
+
+    Raises:
+        ConfigError: a share or a range is of no use.
+    """
+
+    soft: float = 0.4
+    enlarge: float = 2.2
+    enlarged: float = 0.75
+    tinted: float = 0.2
+    tint: tuple[float, float] = (0.35, 1.1)
+    flat: float = 0.04
+    drawn: float = 0.04
+    dark: float = 0.05
+    darkness: tuple[float, float] = (1 / 32, 1 / 2)
+    untouched: float = 0.03
+
+    def __post_init__(self) -> None:
+        for name in ("soft", "enlarged", "tinted", "flat", "drawn", "dark", "untouched"):
+            check_share(f"variety.{name}", getattr(self, name))
+        check_range("variety.enlarge", (1.0, self.enlarge), 1)
+        check_range("variety.tint", self.tint, above=True)
+        check_range("variety.darkness", self.darkness, 0, 1, above=True)
+
+
+class MadePatches(Dataset[tuple[Tensor, Tensor]]):
+    """Patches of clean pictures with made noise: item ``i`` is drawn by (seed, i) alone.
+
+    A loader that asks for several items at once gets the same ones sooner.
+
+    Args:
+        sharp: clean pictures, H x W x 3, uint8 or uint16, at least ``size`` high and wide.
+        soft: others, already as soft as cameras make them; may be empty.
+        size: height and width of a patch, in pixels.
+        seed: fixes every item.
+        noise: what adds the noise.
+        variety: how the clean patches differ.
+
+    Items:
+        (clean, noisy), each 3 x size x size, float32 in [0, 1].
+
+    Raises:
+        DataError: there are no sharp pictures, or one is too small.
+    """
+
+    def __init__(
+        self,
+        sharp: Sequence[Pixels],
+        soft: Sequence[Pixels],
+        size: int,
+        seed: int,
+        noise: DevelopedNoise | None = None,
+        variety: Variety | None = None,
+    ) -> None:
+        self.sharp, self.soft, self.size, self.seed = sharp, soft, size, seed
+        self.noise = noise or DevelopedNoise()
+        self.variety = variety or Variety()
+        setting = f"a patch size of {size}"
+        self.sharp_areas = areas(sharp, size, setting)
+        self.soft_areas = areas(soft, size, setting) if soft else None
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """The items of several indices."""
+        sources = [np.random.default_rng((self.seed, index)) for index in indices]
+        clean = torch.from_numpy(np.stack([self._clean(rng) for rng in sources]))
+        noisy = self.noise.add_to_batch(clean, sources)
+        return [self._finished(*pair) for pair in zip(clean, noisy, sources, strict=True)]
+
+    def _clean(self, rng: np.random.Generator) -> Array:
+        """A clean patch, 3 x size x size."""
+        variety, kind = self.variety, rng.random()
+        if kind < variety.flat:
+            patch = _flat(rng, self.size)
+        elif kind < variety.flat + variety.drawn:
+            patch = _drawn(rng, self.size)
+        elif self.soft_areas is not None and rng.random() < variety.soft:
+            picture = self.soft[int(rng.choice(len(self.soft), p=self.soft_areas))]
+            patch = scaled(picture[draw_window(rng, picture, self.size)])
+        else:
+            picture = self.sharp[int(rng.choice(len(self.sharp), p=self.sharp_areas))]
+            patch = self._resized(picture, rng)
+        if rng.random() < variety.tinted:
+            patch = np.clip(patch * rng.uniform(*variety.tint, size=3).astype(np.float32), 0, 1)
+        return np.ascontiguousarray(turned(rng, patch).transpose(2, 0, 1))
+
+    def _resized(self, picture: Pixels, rng: np.random.Generator) -> Array:
+        """A patch of a sharp picture, larger or smaller than it was."""
+        side = self.size
+        if rng.random() < self.variety.enlarged:
+            side = round(side / rng.uniform(1, self.variety.enlarge))
+        elif rng.random() < 0.25:
+            side = round(side * rng.uniform(1, min(2, min(picture.shape[:2]) / side)))
+        window = picture[draw_window(rng, picture, side)]
+        return scaled(window if side == self.size else resize(window, self.size))
+
+    def _finished(
+        self, clean: Tensor, noisy: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        if rng.random() < self.variety.untouched:
+            noisy = clean
+        if rng.random() < self.variety.dark:
+            factor = log_uniform(rng, *self.variety.darkness)
+            clean, noisy = clean * factor, noisy * factor
+        return clean, noisy
+
+
+def _flat(rng: np.random.Generator, size: int) -> Array:
+    """One colour, or two with a straight edge between them; a third of them saturated."""
+    colours = rng.random((2, 3))
+    if rng.random() < 1 / 3:
+        colours = np.round(colours)
+    rows, columns = np.indices((size, size)) / size
+    angle = rng.uniform(0, 2 * np.pi)
+    beyond = np.cos(angle) * rows + np.sin(angle) * columns > rng.uniform(-0.5, 1.5)
+    patch: Array = np.where(beyond[..., None], colours[0], colours[1]).astype(np.float32)
+    return patch
+
+
+def _drawn(rng: np.random.Generator, size: int) -> Array:
+    """Text, lines, stripes, a checkerboard or points of light, in two colours."""
+    ground, ink = (
+        rng.random((2, 3)) if rng.random() < 0.5 else rng.permutation([[0.0] * 3, [1.0] * 3])
+    )
+    kind = rng.integers(4)
+    if kind == 0:
+        mask = drawn_text(rng, size)
+    elif kind == 1:
+        mask = drawn_lines(rng, size)
+    elif kind == 2:
+        period = rng.integers(1, 5, size=2)
+        rows, columns = np.indices((size, size)) // period[:, None, None]
+        both = rng.random() < 0.3
+        stripes = rows + columns if both else rows if rng.random() < 0.5 else columns
+        mask = np.asarray(stripes % 2, dtype=np.float64)
+    else:
+        ground = ground * 0.1
+        mask = (rng.random((size, size)) < 0.004) * rng.uniform(0.05, 1, (size, size))
+        shifted = [np.roll(mask, step, axis) for axis in (0, 1) for step in (-1, 1)]
+        mask = np.maximum(mask, rng.uniform(0, 0.6) * np.max(shifted, axis=0))
+    patch: Array = (ground + mask[..., None] * (ink - ground)).astype(np.float32)
+    return patch

@@ -1,0 +1,218 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from danet.errors import ConfigError
+from danet.inference.sizes import crop, margins, pad
+from danet.networks import BACKBONES
+from danet.networks.build import DENOISERS, GENERATORS, Kind, UNetDenoiser, UNetGenerator, build
+from danet.networks.denoiser import DenoiserNetwork
+from danet.networks.discriminator import Discriminator
+from danet.networks.generator import GeneratorNetwork
+from danet.train.losses import critic_losses, denoiser_losses, generator_losses
+
+Golden = Callable[[str], dict[str, Tensor]]
+# Width and depth of small networks with every part that the large ones have.
+SMALL = {
+    "unet": (4, 2),
+    "half-unet": (4, 2),
+    "dncnn": (4, 4),
+    "red": (4, 8),
+    "ridnet": (16, 1),
+    "nafnet": (4, 2),
+}
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def close(result: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def denoiser(golden: Golden) -> UNetDenoiser:
+    network = UNetDenoiser(width=2)
+    network.load_state_dict(golden("denoiser_weights"))
+    return network
+
+
+@torch.no_grad()
+def test_denoiser_is_that_of_the_authors(denoiser: UNetDenoiser, golden: Golden) -> None:
+    values = golden("inference")
+    close(denoiser(values["noisy"]), values["denoised"])
+
+
+@torch.no_grad()
+def test_odd_size_is_padded_as_the_authors_do(denoiser: UNetDenoiser, golden: Golden) -> None:
+    values = golden("inference")
+    noisy = values["noisy_odd"]
+    missing = margins(noisy.shape[2:], denoiser.size_multiple)
+    close(crop(denoiser(pad(noisy, missing)), missing), values["denoised_odd"])
+
+
+@torch.no_grad()
+def test_generator_is_that_of_the_authors(golden: Golden) -> None:
+    generator = UNetGenerator(width=2)
+    generator.load_state_dict(golden("generator_weights"))
+    values = golden("inference")
+    close(generator(values["clean"], values["latent"]), values["generated"])
+
+
+@pytest.mark.parametrize(
+    ("network", "count"),
+    [(UNetDenoiser, 9_153_571), (UNetGenerator, 9_153_859), (Discriminator, 44_703_745)],
+)
+def test_parameters_are_as_many_as_in_the_paper(network: type[nn.Module], count: int) -> None:
+    with torch.device("meta"):
+        assert parameters(network()) == count
+
+
+@pytest.mark.parametrize(("width", "depth"), [(1, 1), (3, 2), (2, 4)])
+def test_any_width_and_depth(width: int, depth: int) -> None:
+    network = UNetDenoiser(width, depth)
+    side = 3 * network.size_multiple
+    assert network(torch.rand(2, 3, side, side)).shape == (2, 3, side, side)
+
+
+def test_each_backbone_has_a_denoiser_and_a_generator() -> None:
+    assert SMALL.keys() == BACKBONES.keys() == DENOISERS.keys() == GENERATORS.keys()
+    for name, backbone in BACKBONES.items():
+        for cls in (DENOISERS[name], GENERATORS[name]):
+            assert issubclass(cls, backbone)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbone_estimates_the_noise(name: str) -> None:
+    clean, noisy, latent = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.randn(2, 1, 8, 8)
+    denoiser = build("denoiser", name, *SMALL[name]).eval()
+    generator = build("generator", name, *SMALL[name]).eval()
+    assert isinstance(denoiser, DenoiserNetwork)
+    assert isinstance(generator, GeneratorNetwork)
+    plain, joined = BACKBONES[name](3, 3, *SMALL[name]), BACKBONES[name](4, 3, *SMALL[name])
+    # The same names: neither adds a prefix.
+    plain.load_state_dict(denoiser.state_dict())
+    joined.load_state_dict(generator.state_dict())
+    with torch.no_grad():
+        close(denoiser(noisy), noisy - plain.eval()(noisy))
+        close(generator(clean, latent), clean + joined.eval()(torch.cat([clean, latent], 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("unet", (32, 5)),
+        ("half-unet", (36, 4)),
+        ("dncnn", (64, 17)),
+        ("red", (64, 30)),
+        ("ridnet", (64, 4)),
+        ("nafnet", (32, 5)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["denoiser", "generator"])
+def test_sizes_that_are_not_given_are_the_backbones_own(
+    kind: Kind, name: str, default: tuple[int, int]
+) -> None:
+    with torch.device("meta"):
+        for given in [(None, None), (2, None), (None, 2)]:
+            network = build(kind, name, *given)
+            expected = tuple(a or b for a, b in zip(given, default, strict=True))
+            assert (network.width, network.depth) == expected
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_weights_are_drawn_from_torchs_random_numbers(name: str) -> None:
+    def drawn(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return torch.cat([p.flatten() for p in build("denoiser", name, *SMALL[name]).parameters()])
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+
+
+def test_unknown_backbone_is_named_with_the_nearest() -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"'dcnn'; .* unet, half-unet, dncnn, red, ridnet, nafnet; did you mean 'dncnn'\?$",
+    ):
+        build("denoiser", "dcnn")
+    with pytest.raises(ConfigError, match=r"are: unet, half-unet, dncnn, red, ridnet, nafnet$"):
+        build("generator", "transformer")
+
+
+def test_size_that_the_backbone_has_not_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="depth is 17, and must be from 1 to 12 for a UNetDen"):
+        build("denoiser", "unet", depth=17)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_training_lowers_the_error(name: str) -> None:
+    clean = torch.rand(4, 3, 4, 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    noisy = clean + 0.2 * torch.randn_like(clean)
+    network = build("denoiser", name, *SMALL[name])
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    errors = []
+    for _ in range(30):
+        error = (network(noisy) - clean).abs().mean()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        errors.append(float(error.detach()))
+    assert errors[-1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_losses_give_every_parameter_a_finite_gradient(name: str) -> None:
+    critic = Discriminator(2, patch_size=16)
+    denoiser = build("denoiser", name, *SMALL[name])
+    generator = build("generator", name, *SMALL[name])
+    clean, noisy = torch.rand(2, 2, 3, 16, 16)
+    denoised, generated = denoiser(noisy), generator(clean, torch.randn(2, 1, 16, 16))
+    fakes = denoised.detach(), generated.detach()
+    mixes = torch.rand(2, 1, 1, 1), torch.rand(2, 1, 1, 1)
+    losses = {
+        denoiser: denoiser_losses(critic, clean, noisy, denoised),
+        generator: generator_losses(critic, clean, noisy, generated),
+        critic: critic_losses(critic, (clean, noisy), *fakes, mixes),
+    }
+    for network, terms in losses.items():
+        gradients = torch.autograd.grad(terms["loss"], tuple(network.parameters()))
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert any(gradient.any() for gradient in gradients)
+
+
+def test_a_noise_gain_leaves_the_critics_functions_as_they_are() -> None:
+    torch.manual_seed(0)
+    plain, changed = Discriminator(2, 16), Discriminator(2, 16, noise_gain=20)
+    weights = plain.state_dict()
+    changed.load_state_dict(weights)
+    in_clean, in_noise = weights["main.0.weight"].chunk(2, dim=1)
+    first = torch.cat([in_clean - 20 * in_noise, 20 * in_noise], dim=1)
+    plain.load_state_dict({**weights, "main.0.weight": first})
+    clean, noisy = torch.rand(2, 3, 3, 16, 16)
+    torch.testing.assert_close(changed(clean, noisy), plain(clean, noisy))
+    torch.testing.assert_close(changed.gradient(clean, noisy), plain.gradient(clean, noisy))
+
+
+def test_a_critic_with_a_noise_gain_soon_tells_noise_from_none() -> None:
+    def distance(noise_gain: float) -> float:
+        torch.manual_seed(0)
+        critic = Discriminator(32, 8, noise_gain)
+        optimizer = torch.optim.Adam(critic.parameters(), 2e-3, (0.5, 0.9))
+        for _ in range(100):
+            clean = torch.rand(32, 3, 1, 1).expand(32, 3, 8, 8)
+            noisy = clean + 0.015 * torch.randn(clean.shape)
+            found = (critic(clean, noisy) - critic(clean, clean)).mean()
+            slopes = critic.gradient(clean, noisy).flatten(1).norm(dim=1)
+            loss = 10 * (slopes - 1).square().mean() - found
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return float(found.detach())
+
+    # With slopes of 1 it is at most the noise's norm, 0.015 sqrt(3 * 8 * 8) = 0.21.
+    assert abs(distance(0)) < 0.01
+    assert 0.03 < distance(30) < 0.22

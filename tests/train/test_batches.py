@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from danet import data
+from danet.cli import main
+from danet.errors import DataError
+from danet.train import DataConfig, FakesConfig, TrainConfig
+from danet.train.batches import Sources, batches
+from danet.train.distribution import Team
+
+
+@pytest.mark.parametrize("strengthened", [0.0, 1.0])
+def test_a_part_that_is_never_drawn_asks_nothing(config: TrainConfig, strengthened: float) -> None:
+    """Each part has a size that the pictures of 48 pixels lack for the other."""
+    wide = replace(config.data, scale=(0.5, 1.0), shrink=1.0)
+    large = replace(config.data, scale=(1.0, 1.0), shrink=2.0)
+    used, other = (wide, large) if strengthened == 0 else (large, wide)
+    extra = Sources(replace(config, data=replace(used, strengthened=strengthened, clean=()))).extra
+    assert isinstance(extra, data.Mixture)
+    assert len(extra.parts) == 1
+    with pytest.raises(DataError, match="48 pixels"):
+        Sources(replace(config, data=replace(other, strengthened=strengthened)))
+
+
+def texture(seed: int, height: int, width: int) -> data.Pixels:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 200, (height // 4, width // 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def with_noise(clean: data.Pixels) -> data.Pixels:
+    noise = np.random.default_rng(9).normal(0, 4, clean.shape)
+    return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def polyu(tmp_path: Path) -> dict[str, data.Pixels]:
+    """PolyU in small: two crops, a frame with one tile of two aligned, and a clean picture more."""
+    crops = [texture(seed, 64, 64) for seed in range(2)]
+    frame = texture(2, 256, 512)
+    shifted = np.concatenate([frame[:, :256], np.roll(frame, 1, axis=1)[:, 256:]], axis=1)
+    pictures = {
+        "crops/a_1_mean": crops[0],
+        "crops/a_1_real": with_noise(crops[0]),
+        "crops/b_1_mean": crops[1],
+        "crops/b_1_real": with_noise(crops[1]),
+        "full/a_mean": frame,
+        "full/a_Real": with_noise(shifted),
+        "full/c_mean": texture(3, 80, 96),
+    }
+    for name, picture in pictures.items():
+        path = tmp_path / "polyu" / f"{name}.JPG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path, format="PNG")  # which keeps every value
+    split = {
+        "crops": {"train": ["a_1_real.JPG"], "val": ["b_1_real.JPG"]},
+        "full": {"train": ["a_Real.JPG"], "val": []},
+        "clean_only": {"train": ["c_mean.JPG"], "val": []},
+    }
+    (tmp_path / "polyu" / "split.json").write_text(json.dumps(split))
+    return pictures
+
+
+@pytest.mark.parametrize("frames", [True, False])
+def test_the_pictures_of_polyu(
+    config: TrainConfig, polyu: dict[str, data.Pixels], tmp_path: Path, frames: bool
+) -> None:
+    more = texture(4, 64, 72)
+    (tmp_path / "more").mkdir()
+    Image.fromarray(more).save(tmp_path / "more" / "1.png")
+    source = DataConfig(
+        root=tmp_path / "polyu",
+        layout="polyu",
+        frames=frames,
+        clean=(tmp_path / "more",),
+        strengthened=0.25,
+        strength=(0.5, 2.0),
+        scale=(0.8, 1.5),
+        shrink=1.5,
+        exposure=(0.4, 0.9),
+        saturation=(0.5, 1.2),
+    )
+    sources = Sources(replace(config, data=source))
+    real, extra = sources.real, sources.extra
+    assert isinstance(real, data.PairPatches)
+    assert isinstance(extra, data.Mixture)
+    scaled, noised = extra.parts
+    assert isinstance(scaled, data.PairPatches)
+    assert isinstance(noised, data.NoisedPatches)
+
+    tile = np.s_[:, :256]
+    clean, noisy = [polyu["crops/a_1_mean"]], [polyu["crops/a_1_real"]]
+    if frames:
+        clean.append(polyu["full/a_mean"][tile])
+        noisy.append(polyu["full/a_Real"][tile])
+    for found, expected in (
+        ([x for x, _ in real.pairs], clean),
+        ([y for _, y in real.pairs], noisy),
+        ([x for x, _ in scaled.pairs], clean),
+        ([y for _, y in scaled.pairs], noisy),
+        (noised.pictures, [*clean, polyu["full/c_mean"], more]),
+    ):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert list(extra.shares) == [0.25, 0.75]
+    assert (real.strength, real.scale) == ((1, 1), (1, 1))
+    assert (scaled.strength, scaled.scale, noised.shrink) == ((0.5, 2.0), (0.8, 1.5), 1.5)
+    assert (noised.exposure, noised.saturation) == ((0.4, 0.9), (0.5, 1.2))
+    assert len({real.seed, scaled.seed, noised.seed, extra.seed}) == 4
+
+
+def test_several_roots_are_drawn_by_weight(config: TrainConfig, tmp_path: Path) -> None:
+    """The second root's pictures are black, so that a patch tells where it is from."""
+    for side in ("noisy", "clean"):
+        (tmp_path / "black" / side).mkdir(parents=True)
+        Image.fromarray(np.zeros((48, 48, 3), np.uint8)).save(tmp_path / "black" / side / "0.png")
+    roots = (config.data.roots[0], tmp_path / "black")
+    source = DataConfig(root=roots, weights=(3, 1))
+    sources = Sources(replace(config, data=source, extra_size=0))
+    assert sources.pairs == 4
+    black = np.mean([bool((sources.real[i][0] == 0).all()) for i in range(300)])
+    assert black == pytest.approx(0.25, abs=0.08)
+
+
+def test_a_container_gives_the_batches_of_its_pairs(config: TrainConfig, tmp_path: Path) -> None:
+    config = replace(config, data=DataConfig(root=config.data.root, shrink=1.5))
+    assert main(["data", "prepare", "folder", str(config.data.root), str(tmp_path / "packed")]) == 0
+    packed = replace(config, data=replace(config.data, root=tmp_path / "packed", layout="packed"))
+    first, second = (next(batches(c, Sources(c), Team(), start=0)) for c in (config, packed))
+    for one, other in zip(first[0], second[0], strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
+def test_fakes_are_made_of_clean_patches(config: TrainConfig) -> None:
+    fakes = FakesConfig("nowhere", ratio=1.0)
+    config = replace(config, mode="denoiser", batch_size=4, extra_size=0, fakes=fakes)
+    (real,), extra = next(batches(config, Sources(config), Team(), start=0))
+    assert extra is not None
+    assert (len(real[0]), len(extra[0])) == (2, 2)
+    assert torch.equal(*extra)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_team_shares_each_batch(config: TrainConfig, size: int) -> None:
+    config = replace(config, batch_size=4, extra_size=4)
+    sources = Sources(config)
+
+    def third(team: Team) -> list[torch.Tensor]:
+        drawn = batches(config, sources, team, start=1)
+        next(drawn)
+        real, extra = next(drawn)
+        assert extra is not None
+        return [tensor for pairs in (*real, extra) for tensor in pairs]
+
+    whole = third(Team())
+    shares = [third(Team(rank, size)) for rank in range(size)]
+    for index, expected in enumerate(whole):
+        assert torch.equal(torch.cat([share[index] for share in shares]), expected)
