@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -143,3 +144,20 @@ def test_a_module_in_no_floor_is_an_error() -> None:
         upward_imports("attic", "")
     with pytest.raises(KeyError, match="attic"):
         upward_imports("metrics", "from danet.attic import images")
+
+
+def test_the_map_names_every_file_with_its_first_line() -> None:
+    page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    expected = {}
+    for path in MODULES:
+        about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        expected[path.relative_to(PACKAGE).as_posix()] = about.split("\n")[0]
+    floor = -1
+    found = {}
+    for line in page.splitlines():
+        if heading := re.match(r"## (\d)\.", line):
+            floor = int(heading[1])
+        elif entry := re.match(r"- `(.+?\.py)`: (.+)", line):
+            found[entry[1]] = entry[2]
+            assert FLOORS[module_of(PACKAGE / entry[1])] == floor
+    assert found == expected

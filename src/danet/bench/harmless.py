@@ -1,4 +1,4 @@
-"""What a denoiser does to pictures that it should leave as they are."""
+"""The harm that a denoiser does to pictures that it should leave as they are."""
 
 from __future__ import annotations
 

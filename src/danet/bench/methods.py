@@ -1,4 +1,4 @@
-"""What is measured: networks and classical denoisers, all as functions of one form.
+"""Networks and classical denoisers, all as functions of one form.
 
 Each takes a noisy picture and gives the denoised one, H x W x 3, float32, RGB in [0, 1]; a result
 may lie a little outside.

@@ -1,4 +1,4 @@
-"""What the commands share: options, numbers from words, and messages."""
+"""Options, numbers from words and messages, for all commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What picture files say beside their pixels."""
+"""The metadata of picture files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels to picture files, whole or not at all, with what the files they came from say."""
+"""Pixels to picture files, whole or not at all, with the metadata of the files they came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network is computed with: PyTorch in several precisions, OpenVINO or ONNX Runtime."""
+"""The programs that compute a network: PyTorch in several precisions, OpenVINO, ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done to a picture with what computes a network, part by part."""
+"""How much of the noise is taken from a picture, and what is given of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all measures share: pictures taken in pairs, fakes made of one, and data sets of pairs."""
+"""Pictures as the measures take them: pairs, and fakes made of one clean picture."""
 
 from __future__ import annotations
 

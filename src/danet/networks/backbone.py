@@ -1,4 +1,4 @@
-"""What all backbones have in common."""
+"""The base class of the backbones, and the layers that they share."""
 
 from __future__ import annotations
 

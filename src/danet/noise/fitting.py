@@ -1,4 +1,4 @@
-"""Measuring the noise of pairs: what the fitted models share."""
+"""Measurements of the noise of pairs, for the models that are fitted to it."""
 
 from __future__ import annotations
 

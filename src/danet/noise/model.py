@@ -1,4 +1,4 @@
-"""What all models of noise share: how they are sampled, and checks of their settings."""
+"""The base class of the noise models, and checks of their settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What everything that draws noisy versions of a picture shares."""
+"""The base class of all that draws noisy versions of a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `Denoiser` and `NoiseGenerator` share: a network, and how it is run on pictures."""
+"""The base class of `Denoiser` and `NoiseGenerator`: a network, and its run on pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes beside its weights: the configuration and the log."""
+"""The record of a run, by which it is resumed: its settings and its data."""
 
 from __future__ import annotations
 

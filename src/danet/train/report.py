@@ -1,4 +1,4 @@
-"""What a run writes while it lasts: numbers to a log, and numbers and pictures to TensorBoard."""
+"""The log of a run, and its numbers and pictures for TensorBoard."""
 
 from __future__ import annotations
 

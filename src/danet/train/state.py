@@ -1,4 +1,4 @@
-"""What changes while training: networks, their optimisers and averages."""
+"""The networks of a run, their optimisers and averages."""
 
 from __future__ import annotations
 

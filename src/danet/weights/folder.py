@@ -1,4 +1,4 @@
-"""How networks are loaded and saved.
+"""Networks loaded from folders and files, and saved.
 
 A network's folder holds ``model.safetensors``, ``config.json`` and a model card, ``README.md``.
 """

@@ -1,4 +1,4 @@
-"""What is done with weights that are on this machine: look, verify, convert, remove."""
+"""Weights on this machine: described, verified, converted, removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file's content is known by: its SHA-256, and its git blob id."""
+"""Sums that tell a file's content: its SHA-256, and its git blob id."""
 
 from __future__ import annotations
 
