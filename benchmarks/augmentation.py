@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from danet import NoiseGenerator
 from danet.augment import add_noise
 from danet.devices import hardware
-from danet.networks.build import UNetGenerator
+from danet.networks.build import build
 from danet.noise import CameraPipeline, NoiseModel, WhiteGaussian
 
 Transform: TypeAlias = Callable[[Tensor], Tensor]
@@ -97,7 +97,7 @@ def transforms() -> dict[str, Transform | Batches]:
         pass
     found["WhiteGaussian"] = Adding(WhiteGaussian(0.05))
     found["CameraPipeline"] = Adding(CameraPipeline())
-    narrow = NoiseGenerator(UNetGenerator(width=8), device="cpu")
+    narrow = NoiseGenerator(build("generator", "unet", width=8), device="cpu")
     found["NoiseGenerator, width 8, random weights"] = Adding(narrow)
     photo = Adding(NoiseGenerator("photo", device="cpu"))
     found['NoiseGenerator, "photo"'] = photo

@@ -47,7 +47,7 @@ from danet.images import read_image
 from danet.inference import engine
 from danet.inference.memory import read_size
 from danet.metrics import psnr
-from danet.networks.build import UNetDenoiser, build
+from danet.networks.build import build
 
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -109,7 +109,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     device, clock = usable_device(options.device), CLOCKS[options.clock]
     torch.set_num_threads(options.threads[0])
     torch.manual_seed(0)
-    network = UNetDenoiser(options.width).to(device).eval()
+    network = build("denoiser", "unet", options.width).to(device).eval()
     operations = operations_per_pixel(network)
     matrix = torch.rand(2048, 2048, device=device)
     rate = 2 * 2048**3 / seconds(lambda: matrix @ matrix, clock, options.repeats)

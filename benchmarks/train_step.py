@@ -29,7 +29,7 @@ from torch.nn.functional import interpolate
 
 from danet.devices import hardware, usable_device
 from danet.filters import TAPS_5, smooth
-from danet.networks.build import UNetDenoiser, UNetGenerator
+from danet.networks.build import build
 from danet.networks.discriminator import Discriminator
 from danet.train import DataConfig, NetworkConfig, TrainConfig, TrainState, train_step
 from danet.train.losses import critic_losses, denoiser_losses, generator_losses
@@ -43,9 +43,9 @@ class Plain:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         torch.manual_seed(config.seed)
-        self.denoiser = UNetDenoiser(config.denoiser.width or 32).to(device)
+        self.denoiser = build("denoiser", "unet", config.denoiser.width or 32).to(device)
         self.discriminator = Discriminator(config.critic_width, config.patch_size).to(device)
-        self.generator = UNetGenerator(config.generator.width or 32).to(device)
+        self.generator = build("generator", "unet", config.generator.width or 32).to(device)
         self.loss = config.loss
         self.optimizers = {
             network: torch.optim.Adam(network.parameters(), rate, betas, foreach=False)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from danet.networks.build import UNetDenoiser, UNetGenerator
+from danet.networks.build import build
 from danet.weights import save_network
 
 # Threads only get in the way of networks as small as these.
@@ -43,8 +43,8 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny_weights")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_network(UNetDenoiser(width=2), folder / "denoiser", "# For tests")
-        save_network(UNetGenerator(width=2), folder / "generator", "# For tests")
+        save_network(build("denoiser", "unet", width=2), folder / "denoiser", "# For tests")
+        save_network(build("generator", "unet", width=2), folder / "generator", "# For tests")
     return folder
 
 

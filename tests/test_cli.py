@@ -27,7 +27,7 @@ from danet import images
 from danet.cli import main
 from danet.data.container import PackedPairs
 from danet.errors import ConfigError
-from danet.networks.build import UNetDenoiser, UNetGenerator
+from danet.networks.build import build
 
 Run = Callable[..., int]
 SUMMARY = re.compile(r"danet: \d+ done, \d+ skipped, \d+ failed")
@@ -39,7 +39,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        denoiser, generator = UNetDenoiser(width=2), UNetGenerator(width=2)
+        denoiser, generator = (
+            build("denoiser", "unet", width=2),
+            build("generator", "unet", width=2),
+        )
     danet.Denoiser(denoiser).save_pretrained(folder / "denoiser")
     danet.NoiseGenerator(generator).save_pretrained(folder / "generator")
     return folder

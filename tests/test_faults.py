@@ -23,7 +23,7 @@ from PIL import Image, features
 from danet.cli import main
 from danet.errors import ImageError
 from danet.images import open_picture, process_file
-from danet.networks.build import UNetDenoiser
+from danet.networks.build import build
 from danet.pretrained import Denoiser
 
 HEIGHT, WIDTH = 12, 16
@@ -42,7 +42,7 @@ QUICK = settings(
 def denoiser() -> Denoiser:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Denoiser(UNetDenoiser(width=2, depth=2))
+        return Denoiser(build("denoiser", "unet", width=2, depth=2))
 
 
 def pixels(shape: tuple[int, ...] = (HEIGHT, WIDTH, 3), dtype: str = "uint8") -> NDArray[Any]:

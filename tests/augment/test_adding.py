@@ -14,7 +14,7 @@ from torch import Tensor
 from danet import NoiseGenerator
 from danet.augment import add_noise, check_settings, noise_source
 from danet.errors import ConfigError, WeightsError
-from danet.networks.build import UNetGenerator
+from danet.networks.build import build
 from danet.noise import WhiteGaussian
 
 WHITE = WhiteGaussian(0.02)
@@ -73,7 +73,7 @@ def test_strength_2_doubles_the_noise(index: int) -> None:
 
 
 def test_strength_1_is_what_the_source_makes() -> None:
-    generator = NoiseGenerator(UNetGenerator(width=2))
+    generator = NoiseGenerator(build("generator", "unet", width=2))
     for source in (generator, WHITE):
         clean = torch.rand(2, 3, 20, 30)
         assert torch.equal(add_noise(clean, source, seed=3), source.sample(clean, n=1, seed=3)[0])
@@ -112,8 +112,8 @@ def test_a_source_is_taken_or_loaded_on_the_cpu(tiny_weights: Path) -> None:
         assert loaded.device == torch.device("cpu")
     with pytest.raises(WeightsError, match="attic"):
         noise_source("attic")
-    with pytest.raises(ConfigError, match="UNetGenerator"):
-        noise_source(UNetGenerator(width=2))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="GeneratorNetwork"):
+        noise_source(build("generator", "unet", width=2))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from danet import NoiseGenerator
 from danet.errors import ConfigError, ImageError
-from danet.networks.build import UNetGenerator
+from danet.networks.build import build
 from danet.noise import WhiteGaussian
 
 try:
@@ -190,7 +190,7 @@ def loaded(transform: Any, context: str, seed: int) -> list[Tensor]:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_processes_end_and_differ() -> None:
-    transform = AddNoise(NoiseGenerator(UNetGenerator(width=2), device="cpu"), p=1)
+    transform = AddNoise(NoiseGenerator(build("generator", "unet", width=2), device="cpu"), p=1)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

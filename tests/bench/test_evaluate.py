@@ -17,7 +17,7 @@ from danet.bench.methods import Floats
 from danet.data.layouts import SourcePair
 from danet.data.pictures import Pixels
 from danet.errors import ConfigError, DataError
-from danet.networks.build import UNetGenerator
+from danet.networks.build import build
 from danet.noise import WhiteGaussian
 from danet.pretrained import NoiseGenerator
 
@@ -84,7 +84,7 @@ def test_the_real_pair_of_sidd(data_root: Path, tmp_path: Path) -> None:
 def test_generated_noise_is_measured() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        generator = NoiseGenerator(UNetGenerator(width=2), device="cpu")
+        generator = NoiseGenerator(build("generator", "unet", width=2), device="cpu")
     report = evaluate_noise(PAIRS, generator, fakes=3, seed=5, facts={"weights": "mine"})
     assert report.facts == {"pictures": 2, "versions of each": 3, "weights": "mine"}
     for number, pair in enumerate(PAIRS):

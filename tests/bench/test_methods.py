@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from danet.bench.methods import BASELINES, Floats, baseline, network
 from danet.errors import ConfigError
-from danet.networks.build import UNetDenoiser
+from danet.networks.build import build
 from danet.pretrained import Denoiser
 
 
@@ -68,13 +68,13 @@ def test_an_unknown_baseline_is_refused() -> None:
 
 def test_a_network_gives_what_its_denoiser_gives(pair: tuple[Floats, Floats]) -> None:
     noisy = pair[1][:21, :33]
-    denoiser = Denoiser(UNetDenoiser(width=2), device="cpu")
+    denoiser = Denoiser(build("denoiser", "unet", width=2), device="cpu")
     np.testing.assert_array_equal(network(denoiser)(noisy), denoiser(noisy))
 
 
 def test_the_ensemble_turns_with_its_picture(pair: tuple[Floats, Floats]) -> None:
     noisy = pair[1][:32, :48]
-    denoiser = Denoiser(UNetDenoiser(width=2), device="cpu")
+    denoiser = Denoiser(build("denoiser", "unet", width=2), device="cpu")
     alone, ensemble = network(denoiser), network(denoiser, ensemble=True)
     turned = np.rot90(noisy).copy()
     difference = np.rot90(ensemble(noisy)) - ensemble(turned)

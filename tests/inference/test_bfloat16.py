@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from danet.networks import BACKBONES
-from danet.networks.build import Kind, UNetDenoiser, build
+from danet.networks.build import Kind, build
 from danet.pretrained import Denoiser, NoiseGenerator
 from danet.weights import load_network
 
@@ -49,14 +49,14 @@ def test_a_single_column_in_the_deepest_level_is_near_float32(
     network = load_network(tiny_weights / kind, kind)
     pixels = torch.rand(1, channels, 1024, network.size_multiple)
     with torch.no_grad():
-        exact = network.residual(pixels)
+        exact = network.backbone(pixels)
         with torch.autocast("cpu", torch.bfloat16):
-            short = network.residual(pixels)
+            short = network.backbone(pixels)
     assert 0 < (short - exact).abs().max() < ERROR * exact.abs().max()
 
 
 def test_tiles_and_pictures_together_are_near_the_whole() -> None:
-    denoiser = Denoiser(UNetDenoiser(4, 2), dtype="bfloat16")
+    denoiser = Denoiser(build("denoiser", "unet", 4, 2), dtype="bfloat16")
     noisy = torch.rand(2, 3, 101, 83)
     whole = denoiser(noisy, residual=True)
     limit = ERROR * float(whole.abs().max())

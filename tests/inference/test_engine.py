@@ -18,7 +18,8 @@ from danet.errors import ConfigError, DanetError, ImageError
 from danet.inference import engine as engine_module
 from danet.inference.memory import give_back
 from danet.inference.sizes import crop, margins, pad
-from danet.networks.build import Kind, UNetDenoiser, build
+from danet.networks.build import Kind, build
+from danet.networks.denoiser import DenoiserNetwork
 from danet.pretrained import Denoiser, NoiseGenerator
 
 TWO = ["cpu", "cpu"]
@@ -154,7 +155,7 @@ def test_an_array_that_cannot_be_written_to_is_an_error(
 ) -> None:
     image = np.zeros((9, 9, 3), np.uint8)
     with pytest.raises(ImageError, match=message):
-        Denoiser(UNetDenoiser(2, 2))(image, out=make(image))
+        Denoiser(build("denoiser", "unet", 2, 2))(image, out=make(image))
 
 
 def forgetful(denoiser: Denoiser, pixels: int) -> list[int]:
@@ -252,7 +253,7 @@ def test_a_smaller_halo_is_nearly_exact_and_a_larger_one_no_better() -> None:
 )
 def test_useless_settings_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Denoiser(UNetDenoiser(2, 2), **settings)
+        Denoiser(build("denoiser", "unet", 2, 2), **settings)
 
 
 def test_settings_may_be_integers_of_numpy() -> None:
@@ -344,26 +345,27 @@ def test_draws_and_the_pictures_of_map_are_shared_out() -> None:
     assert sorted(shape[0] for shape in shapes) == [1, 3, 4]
 
 
-def change_in_place(model: UNetDenoiser) -> None:
+def change_in_place(model: DenoiserNetwork) -> None:
     with torch.no_grad():
-        next(model.last.parameters()).mul_(2)
+        model.backbone.get_parameter("last.weight").mul_(2)
 
 
-def change_data(model: UNetDenoiser) -> None:
-    model.last.weight.data = 2 * model.last.weight.data
+def change_data(model: DenoiserNetwork) -> None:
+    last = model.backbone.get_parameter("last.weight")
+    last.data = 2 * last.data
 
 
-def load(model: UNetDenoiser) -> None:
+def load(model: DenoiserNetwork) -> None:
     model.load_state_dict(network("denoiser", "unet", 2).state_dict())
 
 
-def replace_layer(model: UNetDenoiser) -> None:
-    model.last = copy.deepcopy(model.last)
+def replace_layer(model: DenoiserNetwork) -> None:
+    model.backbone.last = copy.deepcopy(model.backbone.last)
     change_in_place(model)
 
 
 @pytest.mark.parametrize("change", [change_in_place, change_data, load, replace_layer])
-def test_copies_follow_the_weights(change: Callable[[UNetDenoiser], None]) -> None:
+def test_copies_follow_the_weights(change: Callable[[DenoiserNetwork], None]) -> None:
     model = network("denoiser", "unet", 2)
     denoiser = Denoiser(model, devices=TWO)
     used = modules(denoiser)
@@ -396,7 +398,7 @@ def test_the_gradient_is_the_networks_own() -> None:
         model.zero_grad()
         picture = noisy.clone().requires_grad_()
         Denoiser(model, devices=devices)(picture).square().sum().backward()
-        gradients.append((picture.grad, model.last.weight.grad.clone()))
+        gradients.append((picture.grad, model.backbone.last.weight.grad.clone()))
     torch.testing.assert_close(gradients[1], gradients[0])
 
 
@@ -450,7 +452,7 @@ def test_lack_of_memory_on_one_device_halves_for_all(pictures: int) -> None:
 )
 def test_devices_that_cannot_be_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Denoiser(UNetDenoiser(2, 2), **settings)
+        Denoiser(build("denoiser", "unet", 2, 2), **settings)
 
 
 @pytest.mark.gpu

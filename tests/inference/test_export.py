@@ -12,7 +12,7 @@ from danet.errors import ConfigError, DanetError
 from danet.inference import export as export_module
 from danet.inference.export import OPSET, TOLERANCE, export, to_onnx
 from danet.inference.sizes import BORDER, crop, margins, pad, padded_length
-from danet.networks.build import Kind, Residual, UNetDenoiser, UNetGenerator, build
+from danet.networks.build import Kind, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 onnx = pytest.importorskip("onnx")
@@ -68,8 +68,8 @@ def test_the_model_does_what_the_library_does(
 
 
 def test_names_sizes_and_metadata_say_how_to_use_it(tmp_path: Path) -> None:
-    Denoiser(UNetDenoiser(2, 3)).export(tmp_path / "r.onnx", {"licence": "apache-2.0"})
-    NoiseGenerator(UNetGenerator(2, 3)).export(tmp_path / "g.onnx")
+    Denoiser(build("denoiser", "unet", 2, 3)).export(tmp_path / "r.onnx", {"licence": "apache-2.0"})
+    NoiseGenerator(build("generator", "unet", 2, 3)).export(tmp_path / "g.onnx")
     sides = ["height", "width"]
     for path, inputs, output in (
         ("r.onnx", {"noisy": 3}, "denoised"),
@@ -85,12 +85,12 @@ def test_names_sizes_and_metadata_say_how_to_use_it(tmp_path: Path) -> None:
     facts = {one.key: one.value for one in model.metadata_props}
     expected = {"size_multiple": "4", "halo": "28", "value_range": "[0, 1]", "channels": "RGB"}
     assert expected.items() <= facts.items()
-    assert facts["network"] == "UNetDenoiser"
+    assert facts["network"] == "UNet denoiser"
     assert facts["licence"] == "apache-2.0"
 
 
 def test_the_network_is_left_as_it_is(tmp_path: Path) -> None:
-    network = UNetDenoiser(2, 2).train()
+    network = build("denoiser", "unet", 2, 2).train()
     called: list[object] = []
     network.register_forward_hook(lambda *_: called.append(1))
     kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -138,8 +138,8 @@ def test_a_model_that_is_wrong_is_not_written(
 
 
 def test_nothing_is_written_for_weights_that_are_not_finite(tmp_path: Path) -> None:
-    network = UNetDenoiser(2, 2)
-    network.last.weight.data.fill_(torch.nan)
+    network = build("denoiser", "unet", 2, 2)
+    network.backbone.get_parameter("last.weight").data.fill_(torch.nan)
     with pytest.raises(DanetError, match="differ by nan"):
         export(network, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
@@ -148,16 +148,16 @@ def test_nothing_is_written_for_weights_that_are_not_finite(tmp_path: Path) -> N
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"pip install 'danet\[onnx\]'"):
-        export(UNetDenoiser(2, 2), tmp_path / "model.onnx")
+        export(build("denoiser", "unet", 2, 2), tmp_path / "model.onnx")
 
 
 def test_the_residual_alone_is_a_model_too(tmp_path: Path) -> None:
     network = larger("generator", "unet", 2)
-    model = to_onnx(Residual(network), {"input": torch.zeros(1, 4, 8, 8)}, "residual")
+    model = to_onnx(network.backbone, {"input": torch.zeros(1, 4, 8, 8)}, "residual")
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     joined: Tensor = torch.rand(2, 4, 12, 6)
     with torch.no_grad():
-        expected = network.residual(joined)
+        expected = network.backbone(joined)
     (result,) = session.run(None, {"input": joined.numpy()})
     torch.testing.assert_close(torch.from_numpy(result), expected, rtol=0, atol=TOLERANCE)
 

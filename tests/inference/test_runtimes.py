@@ -14,7 +14,7 @@ from danet.devices import fast_dtype
 from danet.errors import ConfigError, DanetError, DanetWarning
 from danet.inference import runtimes
 from danet.inference.runtimes import Runtime
-from danet.networks.build import UNetDenoiser, UNetGenerator, build
+from danet.networks.build import build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 INSTALLED = [
@@ -26,7 +26,7 @@ INSTALLED = [
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_short_types_change_the_residual_alone(dtype: str) -> None:
-    network = UNetDenoiser(4, 3)
+    network = build("denoiser", "unet", 4, 3)
     noisy = torch.rand(1, 3, 40, 61)
     exact = Denoiser(network, dtype="float32")(noisy)
     short = Denoiser(network, dtype=dtype)(noisy)
@@ -40,7 +40,7 @@ def test_short_types_change_the_residual_alone(dtype: str) -> None:
 
 def test_short_types_take_the_tiles_and_the_generator_too() -> None:
     clean = torch.rand(3, 40, 61)
-    network = UNetGenerator(4, 2)
+    network = build("generator", "unet", 4, 2)
     exact = NoiseGenerator(network, dtype="float32").sample(clean, n=2, seed=1)
     short = NoiseGenerator(network, dtype="bfloat16", tile=8).sample(clean, n=2, seed=1)
     torch.testing.assert_close(short, exact, rtol=0, atol=0.02)
@@ -73,12 +73,12 @@ def test_other_runtimes_give_the_same(runtime: str, backbone: str) -> None:
 
 @pytest.mark.parametrize("runtime", INSTALLED)
 def test_other_runtimes_follow_the_weights_and_can_be_copied(runtime: str) -> None:
-    network = UNetGenerator(4, 2)
+    network = build("generator", "unet", 4, 2)
     generator = NoiseGenerator(network, runtime=runtime)
     clean = torch.rand(3, 16, 16)
     before = generator.sample(clean, n=2, seed=1)
     with torch.no_grad():
-        next(network.last.parameters()).mul_(2)
+        network.backbone.get_parameter("last.weight").mul_(2)
     expected = NoiseGenerator(network, runtime="torch", dtype="float32").sample(clean, 2, seed=1)
     copied = pickle.loads(pickle.dumps(copy.deepcopy(generator)))
     for model in (generator, copied):
@@ -88,7 +88,7 @@ def test_other_runtimes_follow_the_weights_and_can_be_copied(runtime: str) -> No
 
 @pytest.mark.parametrize("runtime", INSTALLED)
 def test_other_runtimes_give_no_gradient(runtime: str) -> None:
-    denoiser = Denoiser(UNetDenoiser(4, 2), runtime=runtime)
+    denoiser = Denoiser(build("denoiser", "unet", 4, 2), runtime=runtime)
     with pytest.raises(ConfigError, match="gives gradients"):
         denoiser(torch.rand(3, 16, 16, requires_grad=True))
 
@@ -96,7 +96,7 @@ def test_other_runtimes_give_no_gradient(runtime: str) -> None:
 def test_auto_is_openvino_for_large_pictures_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "find_spec", lambda _: True)
     monkeypatch.setattr(runtimes, "fast_dtype", lambda _: torch.float32)
-    network, large = UNetDenoiser(2, 2), 2**23
+    network, large = build("denoiser", "unet", 2, 2), 2**23
     assert Runtime().chosen(network, large) == "openvino"
     assert Runtime().chosen(network, large - 1) == "torch"
     for settings in ({"dtype": "bfloat16"}, {"compiled": True}, {"others": [torch.device("cpu")]}):
@@ -116,7 +116,7 @@ def test_auto_goes_on_with_torch_where_openvino_fails(monkeypatch: pytest.Monkey
         raise OSError("libtbb is missing")
 
     monkeypatch.setattr(runtimes, "_openvino", broken)
-    network, noisy = UNetDenoiser(4, 2), torch.rand(3, 40, 61)
+    network, noisy = build("denoiser", "unet", 4, 2), torch.rand(3, 40, 61)
     expected = Denoiser(network, runtime="torch", dtype="float32")(noisy)
     with pytest.warns(DanetWarning, match="libtbb is missing; PyTorch computes instead"):
         result = Denoiser(network, dtype="float32")(noisy)
@@ -134,7 +134,7 @@ def test_what_auto_takes_is_what_can_be_asked_for(monkeypatch: pytest.MonkeyPatc
         return taken[-1]
 
     monkeypatch.setattr(Runtime, "chosen", noted)
-    network, noisy = UNetDenoiser(4, 2), torch.rand(3, 40, 61)
+    network, noisy = build("denoiser", "unet", 4, 2), torch.rand(3, 40, 61)
     denoiser = Denoiser(network, dtype="float32")
     asked = Denoiser(network, dtype="float32", runtime="openvino")
     assert torch.equal(denoiser(noisy), asked(noisy))
@@ -148,7 +148,7 @@ def test_what_auto_takes_is_what_can_be_asked_for(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("runtime", INSTALLED)
 def test_threads_share_what_was_converted(runtime: str) -> None:
-    network = UNetDenoiser(4, 2)
+    network = build("denoiser", "unet", 4, 2)
     denoiser = Denoiser(network, runtime=runtime, dtype="float32")
     plain = Denoiser(network, runtime="torch", dtype="float32")
     pictures = [torch.rand(3, 16 * size, 160) for size in range(1, 9)] * 3
@@ -167,7 +167,7 @@ def test_errors_of_the_runtimes_are_those_of_danet(
         raise KeyError(text)
 
     monkeypatch.setattr(Runtime, "_converted", lambda *_: fail)
-    denoiser = Denoiser(UNetDenoiser(4, 2), runtime=runtime)
+    denoiser = Denoiser(build("denoiser", "unet", 4, 2), runtime=runtime)
     message = "smallest tile" if "alloc" in text else f"the runtime '{runtime}' failed"
     with pytest.raises(DanetError, match=message):
         denoiser(torch.rand(3, 16, 16))
@@ -177,7 +177,7 @@ def test_errors_of_the_runtimes_are_those_of_danet(
     "settings", [{"devices": "cpu,cpu"}, *({"runtime": name} for name in INSTALLED)]
 )
 def test_weights_of_fused_optimizers_are_followed(settings: dict[str, str]) -> None:
-    network, noisy = UNetDenoiser(4, 2), torch.rand(2, 3, 40, 61)
+    network, noisy = build("denoiser", "unet", 4, 2), torch.rand(2, 3, 40, 61)
     denoiser = Denoiser(network, dtype="float32", **settings)  # type: ignore[arg-type]
     denoiser(noisy)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
@@ -192,8 +192,8 @@ def test_signals_come_through_after_openvino_was_let_go_of_in_another_thread() -
     program = """
 import os, signal, threading, torch
 from danet import Denoiser
-from danet.networks import UNetDenoiser
-denoisers = [Denoiser(UNetDenoiser(2, 2), runtime="openvino")]
+from danet.networks import build
+denoisers = [Denoiser(build("denoiser", "unet", 2, 2), runtime="openvino")]
 denoisers[0](torch.rand(3, 16, 16))
 thread = threading.Thread(target=denoisers.clear)
 thread.start()
@@ -215,7 +215,7 @@ def test_compiling_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         return network
 
     monkeypatch.setattr(torch, "compile", fake)
-    network = UNetDenoiser(2, 2)
+    network = build("denoiser", "unet", 2, 2)
     denoiser = Denoiser(network, compile=True)
     denoiser(torch.rand(3, 16, 16))
     denoiser(torch.rand(3, 40, 16))
@@ -231,17 +231,17 @@ def test_compiling_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_unknown_names_are_errors(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Denoiser(UNetDenoiser(2, 2), **settings)  # type: ignore[arg-type]
+        Denoiser(build("denoiser", "unet", 2, 2), **settings)  # type: ignore[arg-type]
 
 
 def test_settings_that_do_not_go_together_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("danet.inference.runtimes.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'danet\[openvino\]'"):
-        Denoiser(UNetDenoiser(2, 2), runtime="openvino")
+        Denoiser(build("denoiser", "unet", 2, 2), runtime="openvino")
     monkeypatch.setattr("danet.inference.runtimes.find_spec", lambda name: name)
     with pytest.raises(ConfigError, match="'onnx' has float32 alone"):
-        Denoiser(UNetDenoiser(2, 2), runtime="onnx", dtype="bfloat16")
+        Denoiser(build("denoiser", "unet", 2, 2), runtime="onnx", dtype="bfloat16")
     with pytest.raises(ConfigError, match="compile is for PyTorch"):
-        Denoiser(UNetDenoiser(2, 2), runtime="openvino", compile=True)
+        Denoiser(build("denoiser", "unet", 2, 2), runtime="openvino", compile=True)
     with pytest.raises(ConfigError, match="several devices are for PyTorch"):
-        Denoiser(UNetDenoiser(2, 2), runtime="openvino", devices="cpu,cpu")
+        Denoiser(build("denoiser", "unet", 2, 2), runtime="openvino", devices="cpu,cpu")

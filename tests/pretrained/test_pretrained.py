@@ -10,7 +10,7 @@ from torch import Tensor
 
 from danet.errors import ConfigError, ImageError, WeightsError
 from danet.networks import BACKBONES
-from danet.networks.build import UNetDenoiser, UNetGenerator, build
+from danet.networks.build import build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 Golden = Callable[[str], dict[str, Tensor]]
@@ -312,7 +312,7 @@ def test_result_can_be_used_in_training(denoiser: Denoiser) -> None:
 
 
 def test_network_is_taken_as_it_is() -> None:
-    network = UNetDenoiser(width=2, depth=3)
+    network = build("denoiser", "unet", width=2, depth=3)
     denoiser = Denoiser(network)
     assert denoiser.network is network
     denoiser(picture())
@@ -333,8 +333,8 @@ def test_any_backbone_takes_odd_sizes(backbone: str) -> None:
 @pytest.mark.parametrize(
     ("cls", "network"),
     [
-        (Denoiser, UNetDenoiser(2, 3)),
-        (NoiseGenerator, UNetGenerator(2, 3)),
+        (Denoiser, build("denoiser", "unet", 2, 3)),
+        (NoiseGenerator, build("generator", "unet", 2, 3)),
         (Denoiser, build("denoiser", "dncnn", 2, 3)),
         (NoiseGenerator, build("generator", "nafnet", 2, 2)),
     ],
@@ -376,8 +376,8 @@ def test_unknown_device_is_an_error(tiny_weights: Path, device: str) -> None:
 @pytest.mark.parametrize(
     ("cls", "network", "right"),
     [
-        (Denoiser, UNetGenerator(2, 3), "DenoiserNetwork"),
-        (NoiseGenerator, UNetDenoiser(2, 3), "GeneratorNetwork"),
+        (Denoiser, build("generator", "unet", 2, 3), "DenoiserNetwork"),
+        (NoiseGenerator, build("denoiser", "unet", 2, 3), "GeneratorNetwork"),
         (Denoiser, BACKBONES["unet"](3, 3, 2, 3), "DenoiserNetwork"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from danet import data, metrics
 from danet.data.pictures import Pixels
 from danet.errors import ConfigError
-from danet.networks.build import UNetDenoiser
+from danet.networks.build import build
 from danet.train import DenoiserTraining, TrainConfig, experiment
 from danet.train.experiment import PRESETS
 from danet.weights import save_network
@@ -66,7 +66,9 @@ def test_the_cache_tells_pairs_and_settings_apart(
     pairs: list[tuple[Pixels, Pixels]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_trained(config: TrainConfig) -> Path:
-        save_network(UNetDenoiser(width=2, depth=2), config.output / "model" / "denoiser", "")
+        save_network(
+            build("denoiser", "unet", width=2, depth=2), config.output / "model" / "denoiser", ""
+        )
         (config.output / "log.jsonl").touch()
         return config.output / "model"
 

@@ -19,11 +19,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 import danet
 from danet.cli import main
 from danet.errors import ConfigError, DanetError, DataError, WeightsError
+from danet.networks.backbone import OfBackbone
 from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.generator import GeneratorNetwork
 from danet.train import (
@@ -45,8 +46,8 @@ def logged(config: TrainConfig) -> list[int]:
     return [json.loads(line)["update"] for line in lines]
 
 
-def same(network: nn.Module, weights: Mapping[str, Tensor]) -> bool:
-    own = network.state_dict()
+def same(network: OfBackbone, weights: Mapping[str, Tensor]) -> bool:
+    own = network.backbone.state_dict()
     return own.keys() == weights.keys() and all(torch.equal(own[key], weights[key]) for key in own)
 
 
@@ -263,7 +264,7 @@ def test_a_generator_is_taken_only_from_what_was_named(
     )
     first = TrainState.start(config).generator
     assert first
-    at_random = first.network.state_dict()
+    at_random = first.network.backbone.state_dict()
     torch.save({"D": r, "G": g}, tmp_path / "joint.pt")
     torch.save({"D": r}, tmp_path / "half.pt")
     torch.save(r, tmp_path / "alone.pt")
@@ -295,11 +296,11 @@ def test_a_damaged_generator_is_not_taken_for_none(
 
 def test_starting_from_a_model_of_another_size(config: TrainConfig, tiny_weights: Path) -> None:
     for shape, right in (
-        (NetworkConfig(width=4, depth=4), "UNetDenoiser of width 4 and depth 4"),
-        (NetworkConfig("dncnn", width=2, depth=5), "DnCNNDenoiser of width 2 and depth 5"),
+        (NetworkConfig(width=4, depth=4), "UNet denoiser of width 4 and depth 4"),
+        (NetworkConfig("dncnn", width=2, depth=5), "DnCNN denoiser of width 2 and depth 5"),
     ):
         message = (
-            f"the denoiser is a UNetDenoiser of width 2 and depth 5, but the run has a {right}"
+            f"its network is a UNet denoiser of width 2 and depth 5, but the run has a {right}"
         )
         with pytest.raises(ConfigError, match=message):
             train(replace(config, init_from=str(tiny_weights), denoiser=shape))

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from danet.networks.build import UNetDenoiser, UNetGenerator
+from danet.networks.build import build
+from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.discriminator import Discriminator
+from danet.networks.generator import GeneratorNetwork
 from danet.train.losses import (
     critic_losses,
     denoiser_losses,
@@ -27,16 +29,18 @@ def golden() -> dict[str, Tensor]:
 
 
 @pytest.fixture
-def networks() -> tuple[UNetDenoiser, UNetGenerator, Discriminator]:
-    made = UNetDenoiser(2), UNetGenerator(2), Discriminator(2)
+def networks() -> tuple[DenoiserNetwork, GeneratorNetwork, Discriminator]:
+    made = build("denoiser", "unet", 2), build("generator", "unet", 2), Discriminator(2)
     for network, name in zip(made, ("denoiser", "generator", "discriminator"), strict=True):
-        network.load_state_dict(load_file(GOLDEN / f"{name}_weights.safetensors"))
+        getattr(network, "backbone", network).load_state_dict(
+            load_file(GOLDEN / f"{name}_weights.safetensors")
+        )
     return made
 
 
 def assert_gradients(network: nn.Module, name: str) -> None:
     expected = load_file(GOLDEN / f"{name}_gradients.safetensors")
-    found = dict(network.named_parameters())
+    found = dict(getattr(network, "backbone", network).named_parameters())
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         gradient = found[key].grad
@@ -45,7 +49,7 @@ def assert_gradients(network: nn.Module, name: str) -> None:
 
 
 def test_one_round_of_algorithm_1_agrees_with_the_authors(
-    golden: dict[str, Tensor], networks: tuple[UNetDenoiser, UNetGenerator, Discriminator]
+    golden: dict[str, Tensor], networks: tuple[DenoiserNetwork, GeneratorNetwork, Discriminator]
 ) -> None:
     denoiser, generator, critic = networks
     clean, noisy, latent = golden["clean"], golden["noisy"], golden["latent"]

@@ -5,7 +5,7 @@ import pytorch_optimizer
 import torch
 from torch import nn
 
-from danet.networks.build import UNetDenoiser, UNetGenerator
+from danet.networks.build import build
 from danet.networks.discriminator import Discriminator
 from danet.train import OptimizerConfig
 from danet.train.optimizers import Muon, build_optimizer, orthogonalized
@@ -93,7 +93,11 @@ def test_what_has_no_gradient_stays() -> None:
 
 @pytest.mark.parametrize(
     "network",
-    [UNetDenoiser(width=8), UNetGenerator(width=8), Discriminator(width=8, patch_size=16)],
+    [
+        build("denoiser", "unet", width=8),
+        build("generator", "unet", width=8),
+        Discriminator(width=8, patch_size=16),
+    ],
 )
 def test_the_outer_layers_and_biases_are_left_to_adam(network: nn.Module) -> None:
     settings = OptimizerConfig(rule="muon", adam=3e-4)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from danet.networks.build import UNetDenoiser
+from danet.networks.build import build
 from danet.train import (
     FakesConfig,
     LossConfig,
@@ -140,7 +140,7 @@ def test_starting_leaves_the_callers_random_numbers_alone(config: TrainConfig) -
     TrainState.start(config)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(config.seed)
-    expected = weights(UNetDenoiser(2))
+    expected = weights(build("denoiser", "unet", 2))
     assert torch.equal(weights(TrainState.start(config).learners()["denoiser"].network), expected)
 
 

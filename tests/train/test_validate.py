@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from danet import metrics
 from danet.errors import ConfigError, DataError, ImageError
-from danet.networks.build import UNetDenoiser, UNetGenerator
+from danet.networks.build import build
+from danet.networks.denoiser import DenoiserNetwork
+from danet.networks.generator import GeneratorNetwork
 from danet.pretrained import Denoiser, NoiseGenerator
 from danet.train.validate import Validation
 
@@ -26,12 +28,12 @@ def pairs() -> list[Pictures]:
 
 
 @pytest.fixture
-def networks() -> tuple[UNetDenoiser, UNetGenerator]:
-    return UNetDenoiser(width=2, depth=3), UNetGenerator(width=2, depth=3)
+def networks() -> tuple[DenoiserNetwork, GeneratorNetwork]:
+    return build("denoiser", "unet", width=2, depth=3), build("generator", "unet", width=2, depth=3)
 
 
 def test_the_numbers_are_those_of_the_metrics(
-    pairs: list[Pictures], networks: tuple[UNetDenoiser, UNetGenerator]
+    pairs: list[Pictures], networks: tuple[DenoiserNetwork, GeneratorNetwork]
 ) -> None:
     expected: dict[str, list[float]] = {}
     for seed, index in enumerate((0, 2, 4)):
@@ -55,7 +57,7 @@ def test_the_numbers_are_those_of_the_metrics(
 
 
 def test_each_network_has_its_own_numbers(
-    pairs: list[Pictures], networks: tuple[UNetDenoiser, UNetGenerator]
+    pairs: list[Pictures], networks: tuple[DenoiserNetwork, GeneratorNetwork]
 ) -> None:
     validation = Validation(pairs, crop=32, limit=2, fakes=1)
     both = validation.measure(*networks)
@@ -68,7 +70,7 @@ def test_each_network_has_its_own_numbers(
 
 def test_each_network_is_applied_by_pytorch_alone(
     pairs: list[Pictures],
-    networks: tuple[UNetDenoiser, UNetGenerator],
+    networks: tuple[DenoiserNetwork, GeneratorNetwork],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[Denoiser | NoiseGenerator] = []
@@ -91,7 +93,7 @@ def test_each_network_is_applied_by_pytorch_alone(
 
 
 def test_nothing_else_changes(
-    pairs: list[Pictures], networks: tuple[UNetDenoiser, UNetGenerator]
+    pairs: list[Pictures], networks: tuple[DenoiserNetwork, GeneratorNetwork]
 ) -> None:
     modes: list[bool] = []
     for network, training in zip(networks, (True, False), strict=True):
@@ -118,7 +120,7 @@ def test_nothing_else_changes(
 
 
 def test_memory_maps_and_16_bits(
-    pairs: list[Pictures], networks: tuple[UNetDenoiser, UNetGenerator], tmp_path: Path
+    pairs: list[Pictures], networks: tuple[DenoiserNetwork, GeneratorNetwork], tmp_path: Path
 ) -> None:
     mapped = []
     for index, pair in enumerate(pairs):
@@ -134,7 +136,7 @@ def test_memory_maps_and_16_bits(
 
 
 def test_the_grid_shows_the_pictures(
-    pairs: list[Pictures], networks: tuple[UNetDenoiser, UNetGenerator]
+    pairs: list[Pictures], networks: tuple[DenoiserNetwork, GeneratorNetwork]
 ) -> None:
     validation = Validation(pairs, crop=32, limit=5, fakes=1)
     grid = validation.grid(*networks, pictures=2)
@@ -154,7 +156,7 @@ def test_the_grid_shows_the_pictures(
     assert validation.grid(None, networks[1], pictures=1).shape == (48, 5 * 36 - 4, 3)
 
 
-def test_pictures_of_different_sizes(networks: tuple[UNetDenoiser, UNetGenerator]) -> None:
+def test_pictures_of_different_sizes(networks: tuple[DenoiserNetwork, GeneratorNetwork]) -> None:
     rng = np.random.default_rng(0)
     clean = [rng.integers(0, 255, (*size, 3), dtype=np.uint8) for size in ((20, 50), (50, 13))]
     validation = Validation([(x, x // 2) for x in clean], crop=32, fakes=1)
@@ -177,7 +179,7 @@ def test_what_is_refused(pairs: list[Pictures]) -> None:
 
 
 def test_a_network_that_gives_no_numbers(pairs: list[Pictures]) -> None:
-    network = UNetDenoiser(width=2, depth=2)
-    torch.nn.init.constant_(network.last.weight, float("nan"))
+    network = build("denoiser", "unet", width=2, depth=2)
+    torch.nn.init.constant_(network.backbone.get_parameter("last.weight"), float("nan"))
     with pytest.raises(ImageError, match="nan"):
         Validation(pairs, crop=32, limit=1).measure(network, None)

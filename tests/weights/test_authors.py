@@ -57,7 +57,7 @@ def test_a_name_is_fetched_once(
 ) -> None:
     for _ in range(2):
         for kind, cls in (("denoiser", danet.Denoiser), ("generator", danet.NoiseGenerator)):
-            state = cls.from_pretrained(name, device="cpu").network.state_dict()
+            state = cls.from_pretrained(name, device="cpu").network.backbone.state_dict()
             for key, value in golden(f"{kind}_weights").items():
                 assert torch.equal(state[key], value)
     assert [path for _, path, _ in server.requests] == [f"/model_states/{file}" for file in files]

@@ -64,7 +64,7 @@ def test_import_info_verify_and_remove(
     assert line.startswith(f"{brought}: DANetPlus.pt, for sidd")
     first, *rest = run("info", "sidd")
     assert first.startswith("denoiser: ")
-    assert "UNetDenoiser, width 2, depth 5" in rest[0]
+    assert "UNet denoiser, width 2, depth 5" in rest[0]
     folder = Path(first.removeprefix("denoiser: "))
     assert sha256_of(folder / "model.safetensors") in rest[-1]
     assert "sidd: the denoiser is as published" in run("verify")

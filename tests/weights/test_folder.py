@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from danet.errors import WeightsError
-from danet.networks.build import UNetDenoiser, build
+from danet.networks.backbone import OfBackbone
+from danet.networks.build import build
 from danet.networks.discriminator import Discriminator
 from danet.weights import KINDS, Kind, load_checkpoint, load_network, save_network
 
@@ -25,8 +26,8 @@ def change_config(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
 
 
-def assert_same(network: torch.nn.Module, expected: dict[str, Tensor]) -> None:
-    state = network.state_dict()
+def assert_same(network: OfBackbone, expected: dict[str, Tensor]) -> None:
+    state = network.backbone.state_dict()
     assert state.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(state[name], value), name
@@ -56,7 +57,7 @@ def test_saved_network_loads_bit_for_bit(
     assert type(loaded) is type(network)
     assert not loaded.training
     assert all(parameter.requires_grad for parameter in loaded.parameters())
-    assert_same(loaded, network.state_dict())
+    assert_same(loaded, network.backbone.state_dict())
     assert json.loads((tmp_path / "config.json").read_text()) == {
         "format": 1, "kind": kind, "backbone": backbone, "width": width, "depth": depth,
     }  # fmt: skip
@@ -67,9 +68,9 @@ def test_counters_of_batch_normalisation_stay_integers(tmp_path: Path) -> None:
     network = build("denoiser", "dncnn", 2, 3)
     network(torch.rand(1, 3, 4, 4))
     name = "layers.3.num_batches_tracked"
-    assert int(network.state_dict()[name]) == 1
+    assert int(network.backbone.state_dict()[name]) == 1
     save_network(network, tmp_path, "")
-    assert load_network(tmp_path, "denoiser").state_dict()[name].dtype == torch.int64
+    assert load_network(tmp_path, "denoiser").backbone.state_dict()[name].dtype == torch.int64
     tensors = load_file(tmp_path / "model.safetensors")
     save_file({**tensors, name: torch.tensor(1.0)}, tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=f"{name} is torch.float32, not a tensor of integers"):
@@ -84,7 +85,7 @@ def test_single_file_of_another_backbone_is_refused(tmp_path: Path, backbone: st
 
 
 def test_saved_files_may_be_read_by_whom_the_system_allows(tmp_path: Path) -> None:
-    save_network(UNetDenoiser(2), tmp_path / "saved", "")
+    save_network(build("denoiser", "unet", 2), tmp_path / "saved", "")
     ordinary = tmp_path / "ordinary"
     ordinary.touch()
     for path in (tmp_path / "saved").iterdir():
@@ -92,10 +93,10 @@ def test_saved_files_may_be_read_by_whom_the_system_allows(tmp_path: Path) -> No
 
 
 def test_half_precision_loads_as_float32(tmp_path: Path) -> None:
-    network = UNetDenoiser(2).half()
+    network = build("denoiser", "unet", 2).half()
     save_network(network, tmp_path, "")
     assert load_file(tmp_path / "model.safetensors")["last.bias"].dtype == torch.float16
-    expected = {name: value.float() for name, value in network.state_dict().items()}
+    expected = {name: value.float() for name, value in network.backbone.state_dict().items()}
     assert_same(load_network(tmp_path, "denoiser"), expected)
 
 
@@ -146,7 +147,7 @@ def test_weights_that_are_not_finite_are_named(
 def test_every_precision_loads_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
     network = build("denoiser", "dncnn", 2, 3).to(dtype)
     save_network(network, tmp_path, "")
-    assert_same(load_network(tmp_path, "denoiser", dtype=None), network.state_dict())
+    assert_same(load_network(tmp_path, "denoiser", dtype=None), network.backbone.state_dict())
     for wanted in (torch.float16, torch.float64):
         loaded = load_network(tmp_path, "denoiser", dtype=wanted)
         assert {value.dtype for value in loaded.parameters()} == {wanted}
@@ -154,7 +155,7 @@ def test_every_precision_loads_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -
 
 def test_a_network_does_not_change_with_its_file(folder: Path) -> None:
     network = load_network(folder, "denoiser")
-    before = {name: value.clone() for name, value in network.state_dict().items()}
+    before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
     with (folder / "model.safetensors").open("r+b") as file:
         file.write(bytes((folder / "model.safetensors").stat().st_size))
     assert_same(network, before)
@@ -165,7 +166,7 @@ def test_the_folder_of_the_first_format_loads() -> None:
     sample = Path(__file__).parent / "format-1"
     for kind in KINDS:
         network = load_network(sample / kind, kind)
-        assert (type(network).__name__[:4], network.width, network.depth) == ("UNet", 2, 2)
+        assert (network.name, network.width, network.depth) == (f"UNet {kind}", 2, 2)
         expected = load_file(sample / kind / "model.safetensors")
         assert_same(network, expected)
         torch.testing.assert_close(

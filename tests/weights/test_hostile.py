@@ -71,7 +71,7 @@ def test_a_pickle_that_would_run_code(tmp_path: Path, canary: Path, name: str, f
     attack, path = attacks(canary)[name], tmp_path / "attack.pt"
     content: Any = {"D": attack}
     if form == "tensor's neighbour":
-        tensors = build("denoiser", "unet", 2, 2).state_dict()
+        tensors = build("denoiser", "unet", 2, 2).backbone.state_dict()
         content = {"D": {**tensors, "extra": attack}, "G": tensors}
     if form == "key":
         content = {attack: torch.zeros(1)}
@@ -99,7 +99,7 @@ def test_the_reason_names_the_call(tmp_path: Path, canary: Path) -> None:
 
 def test_a_compressed_archive_is_refused_unread(tmp_path: Path) -> None:
     plain, bomb = tmp_path / "plain.pt", tmp_path / "bomb.pt"
-    torch.save(build("denoiser", "unet", 2, 2).state_dict(), plain)
+    torch.save(build("denoiser", "unet", 2, 2).backbone.state_dict(), plain)
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as to:
         for entry in source.infolist():
             to.writestr(entry.filename, source.read(entry))
@@ -124,7 +124,7 @@ def test_a_compressed_archive_is_refused_unread(tmp_path: Path) -> None:
     ],
 )
 def test_strange_tensors(tmp_path: Path, tensor: Any, said: str) -> None:
-    content = {**build("denoiser", "unet", 2, 2).state_dict(), "last.bias": tensor}
+    content = {**build("denoiser", "unet", 2, 2).backbone.state_dict(), "last.bias": tensor}
     torch.save(content, tmp_path / "strange.pt")
     with pytest.raises(WeightsError, match=rf"strange\.pt: .*{said}"):
         load_network(tmp_path / "strange.pt", "denoiser")

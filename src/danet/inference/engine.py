@@ -250,7 +250,7 @@ class Engine:
         if self._halo(network) is None:
             return (
                 f"a picture of {size[1]} x {size[0]} pixels takes about {need} of memory, and "
-                f"there is less: a {type(network).__name__} sees all of it at once, so that tiles "
+                f"there is less: a {network.name} sees all of it at once, so that tiles "
                 "do not give its exact result; with halo=64, say, tiles come near"
             )
         return (

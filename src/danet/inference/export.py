@@ -66,7 +66,7 @@ class _Whole(nn.Module):
         picture, *latent = inputs
         # z has the border already.
         padded = [self._pad(picture, self.border), *(self._pad(z, 0) for z in latent)]
-        residual = self.network.residual(torch.cat(padded, dim=1))
+        residual: Tensor = self.network.backbone(torch.cat(padded, dim=1))
         height, width = picture.shape[2:]
         residual = residual[..., self.border :, self.border :][..., :height, :width]
         return (picture + self.sign * residual).clamp(0, 1)
@@ -125,7 +125,7 @@ def export(
         model = onnx.load_model_from_string(
             to_onnx(_Whole(network, border), example, "noisy" if generator else "denoised")
         )
-        model.doc_string = f"{type(network).__name__} of danet {__version__}. {_PAPER}."
+        model.doc_string = f"{network.name} of danet {__version__}. {_PAPER}."
         onnx.helper.set_model_props(model, {**_properties(network, border), **(about or {})})
         content = model.SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -202,7 +202,7 @@ def _difference(
 
 def _properties(network: DenoiserNetwork | GeneratorNetwork, border: int) -> dict[str, str]:
     return {
-        "network": type(network).__name__,
+        "network": network.name,
         "width": str(network.width),
         "depth": str(network.depth),
         "size_multiple": str(network.size_multiple),

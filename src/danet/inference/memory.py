@@ -149,8 +149,8 @@ def bytes_per_pixel(network: DenoiserNetwork | GeneratorNetwork) -> float:
         Bytes for each pixel of the input, all channels together.
 
     Example:
-        >>> from danet.networks import UNetDenoiser
-        >>> narrow, wide = (bytes_per_pixel(UNetDenoiser(width)) for width in (2, 4))
+        >>> from danet.networks import build
+        >>> narrow, wide = (bytes_per_pixel(build("denoiser", width=width)) for width in (2, 4))
         >>> narrow < wide < 2 * narrow
         True
     """
@@ -166,7 +166,7 @@ def _measure(network: DenoiserNetwork | GeneratorNetwork) -> float:
     try:
         with torch.no_grad(), living:
             weight = next(network.parameters())
-            network.residual(weight.new_zeros(1, network.in_channels, side, side))
+            network.backbone(weight.new_zeros(1, network.channels, side, side))
     finally:
         network.train(training)
     return _WORKSPACE * living.peak / side**2

@@ -22,7 +22,6 @@ from danet.devices import fast_dtype
 from danet.errors import ConfigError, DanetError, DanetWarning, one_line
 from danet.inference.export import to_onnx
 from danet.inference.memory import is_out_of_memory
-from danet.networks.build import Residual
 from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.generator import GeneratorNetwork
 
@@ -262,7 +261,7 @@ def _adding(
 
 def _example(network: Network) -> Tensor:
     side = 2 * network.size_multiple
-    return torch.zeros(1, network.in_channels, side, side)
+    return torch.zeros(1, network.channels, side, side)
 
 
 @cache
@@ -282,9 +281,9 @@ def _openvino(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # about its own way through PyTorch
         model = openvino.convert_model(
-            Residual(network).eval(),
+            network.backbone.eval(),
             example_input=_example(network),
-            input=[-1, network.in_channels, -1, -1],
+            input=[-1, network.channels, -1, -1],
         )
     settings = {
         "INFERENCE_NUM_THREADS": threads,
@@ -308,7 +307,7 @@ def _onnx(
     onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    model = to_onnx(Residual(network), {"input": _example(network)}, "residual")
+    model = to_onnx(network.backbone, {"input": _example(network)}, "residual")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def residual(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -5,26 +5,7 @@ RIDNet as others.  All start from the framework's random weights.
 """
 
 from danet.networks.backbone import Backbone
-from danet.networks.build import (
-    BACKBONES,
-    DENOISERS,
-    GENERATORS,
-    DnCNNDenoiser,
-    DnCNNGenerator,
-    HalfUNetDenoiser,
-    HalfUNetGenerator,
-    Kind,
-    NAFNetDenoiser,
-    NAFNetGenerator,
-    REDDenoiser,
-    REDGenerator,
-    Residual,
-    RIDNetDenoiser,
-    RIDNetGenerator,
-    UNetDenoiser,
-    UNetGenerator,
-    build,
-)
+from danet.networks.build import BACKBONES, Kind, build
 from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.discriminator import Discriminator
 from danet.networks.dncnn import DnCNN
@@ -37,31 +18,16 @@ from danet.networks.unet import UNet
 
 __all__ = [
     "BACKBONES",
-    "DENOISERS",
-    "GENERATORS",
     "RED",
     "Backbone",
     "DenoiserNetwork",
     "Discriminator",
     "DnCNN",
-    "DnCNNDenoiser",
-    "DnCNNGenerator",
     "GeneratorNetwork",
     "HalfUNet",
-    "HalfUNetDenoiser",
-    "HalfUNetGenerator",
     "Kind",
     "NAFNet",
-    "NAFNetDenoiser",
-    "NAFNetGenerator",
-    "REDDenoiser",
-    "REDGenerator",
     "RIDNet",
-    "RIDNetDenoiser",
-    "RIDNetGenerator",
-    "Residual",
     "UNet",
-    "UNetDenoiser",
-    "UNetGenerator",
     "build",
 ]

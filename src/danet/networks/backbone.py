@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from danet.errors import ConfigError
 
-__all__ = ["Backbone", "OuterConvolution", "OuterTransposed", "convolution", "given_sizes"]
+__all__ = ["Backbone", "OfBackbone", "OuterConvolution", "OuterTransposed", "convolution"]
 
 
 class Backbone(nn.Module):
@@ -114,7 +114,55 @@ class OuterTransposed(_InFull, nn.ConvTranspose2d):  # type: ignore[misc]  # its
     """Likewise, for a network that ends in transposed convolutions."""
 
 
-def given_sizes(width: int | None, depth: int | None) -> dict[str, int]:
-    """The arguments that have a value; the backbone has its defaults for the others."""
-    sizes = {"width": width, "depth": depth}
-    return {name: size for name, size in sizes.items() if size is not None}
+class OfBackbone(nn.Module):
+    """A network that is a backbone B and what is done around it.
+
+    Args:
+        backbone: of as many channels as the network gives it and takes from it.
+
+    Attributes:
+        backbone: B.  A file of weights has its names, without a prefix.
+        channels: how many it takes.
+        kind: what the network is, in a word.
+
+    Raises:
+        ConfigError: the backbone takes or gives another number of channels.
+    """
+
+    channels: ClassVar[int]
+    kind: ClassVar[str]
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        if (backbone.in_channels, backbone.out_channels) != (self.channels, 3):
+            raise ConfigError(
+                f"the backbone takes {backbone.in_channels} channels and gives "
+                f"{backbone.out_channels}, and that of a {self.kind} must take {self.channels} and "
+                "give 3"
+            )
+        self.backbone = backbone
+
+    @property
+    def name(self) -> str:
+        """The class of the backbone, and the kind."""
+        return f"{type(self.backbone).__name__} {self.kind}"
+
+    @property
+    def width(self) -> int:
+        """Of the backbone."""
+        return self.backbone.width
+
+    @property
+    def depth(self) -> int:
+        """Of the backbone."""
+        return self.backbone.depth
+
+    @property
+    def size_multiple(self) -> int:
+        """Of the backbone."""
+        return self.backbone.size_multiple
+
+    @property
+    def halo(self) -> int | None:
+        """Of the backbone."""
+        return self.backbone.halo

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from danet.networks.backbone import Backbone, given_sizes
+from danet.networks.backbone import OfBackbone
 
 __all__ = ["DenoiserNetwork"]
 
 
-class DenoiserNetwork(Backbone):
+class DenoiserNetwork(OfBackbone):
     """The denoiser R of the paper, for any backbone B: R(y) = y - B(y).
 
-    A class of its own for each backbone, such as `UNetDenoiser`, adds this to it.
-
     Args:
-        width: as for the backbone; None is its default.
-        depth: likewise.
+        backbone: B, of 3 channels in and out.
 
     Raises:
-        ConfigError: the width or the depth is not one of the backbone's.
+        ConfigError: the backbone takes or gives another number of channels.
+
+    Example:
+        >>> import torch
+        >>> from danet.networks import UNet
+        >>> denoiser = DenoiserNetwork(UNet(3, width=2))
+        >>> denoiser(torch.rand(1, 3, 32, 48)).shape
+        torch.Size([1, 3, 32, 48])
     """
 
-    def __init__(self, width: int | None = None, depth: int | None = None) -> None:
-        super().__init__(3, 3, **given_sizes(width, depth))
+    channels = 3
+    kind = "denoiser"
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Clean pictures, N x 3 x H x W, for noisy ones of the same shape in [0, 1]."""
-        return noisy - self.residual(noisy)
-
-    def residual(self, noisy: Tensor) -> Tensor:
-        """The noise that is taken: B(y)."""
-        return super().forward(noisy)
+        cleaned: Tensor = noisy - self.backbone(noisy)
+        return cleaned

@@ -5,31 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from danet.networks.backbone import Backbone, given_sizes
+from danet.networks.backbone import OfBackbone
 
 __all__ = ["GeneratorNetwork"]
 
 
-class GeneratorNetwork(Backbone):
+class GeneratorNetwork(OfBackbone):
     """The noise generator G of the paper, for any backbone B: G(x, z) = x + B([x, z]).
 
-    A class of its own for each backbone, such as `UNetGenerator`, adds this to it.
-
     Args:
-        width: as for the backbone; None is its default.
-        depth: likewise.
+        backbone: B, of 4 channels in and 3 out.
 
     Raises:
-        ConfigError: the width or the depth is not one of the backbone's.
+        ConfigError: the backbone takes or gives another number of channels.
+
+    Example:
+        >>> import torch
+        >>> from danet.networks import UNet
+        >>> generator = GeneratorNetwork(UNet(4, width=2))
+        >>> clean, latent = torch.rand(1, 3, 32, 48), torch.randn(1, 1, 32, 48)
+        >>> generator(clean, latent).shape
+        torch.Size([1, 3, 32, 48])
     """
 
-    def __init__(self, width: int | None = None, depth: int | None = None) -> None:
-        super().__init__(4, 3, **given_sizes(width, depth))
+    channels = 4
+    kind = "generator"
 
-    def forward(self, clean: Tensor, latent: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, clean: Tensor, latent: Tensor) -> Tensor:
         """Noisy pictures, N x 3 x H x W, for clean ones in [0, 1] and z, N x 1 x H x W."""
-        return clean + self.residual(torch.cat([clean, latent], dim=1))
-
-    def residual(self, joined: Tensor) -> Tensor:
-        """The noise that is added: B([x, z]), for x and z joined, N x 4 x H x W."""
-        return super().forward(joined)
+        noisy: Tensor = clean + self.backbone(torch.cat([clean, latent], dim=1))
+        return noisy

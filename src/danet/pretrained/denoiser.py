@@ -148,8 +148,8 @@ class Denoiser(Pretrained):
             DanetError: the memory does not suffice.
 
         Example:
-            >>> from danet.networks import UNetDenoiser
-            >>> denoiser = Denoiser(UNetDenoiser(width=2))
+            >>> from danet.networks import build
+            >>> denoiser = Denoiser(build("denoiser", width=2))
             >>> import torch
             >>> denoiser(torch.rand(3, 45, 70), strength=0.5).shape
             torch.Size([3, 45, 70])
@@ -189,8 +189,8 @@ class Denoiser(Pretrained):
             ConfigError: the strength or the batch size is of no use; at once.
 
         Example:
-            >>> from danet.networks import UNetDenoiser
-            >>> denoiser = Denoiser(UNetDenoiser(width=2))
+            >>> from danet.networks import build
+            >>> denoiser = Denoiser(build("denoiser", width=2))
             >>> import torch
             >>> pictures = [torch.rand(3, 45, 70), torch.rand(1, 20, 30), torch.rand(3, 45, 70)]
             >>> [tuple(result.shape) for result in denoiser.map(pictures)]
@@ -231,8 +231,8 @@ class Denoiser(Pretrained):
             DanetError: the memory does not suffice.
 
         Example:
-            >>> from danet.networks import UNetDenoiser
-            >>> Denoiser(UNetDenoiser(width=2)).uncertainty(np.zeros((45, 70))).shape
+            >>> from danet.networks import build
+            >>> Denoiser(build("denoiser", width=2)).uncertainty(np.zeros((45, 70))).shape
             (45, 70)
         """
         return cast("NDArray[np.float32] | Tensor", self._run(image, treatment=Spread())[0])

@@ -220,10 +220,10 @@ def _load_initial(state: TrainState, name: str) -> None:
 
 def _load(learner: Learner[Any], path: Path, kind: weights.Kind) -> None:
     own, loaded = learner.network, weights.load_network(path, kind)
-    shapes = [(type(net).__name__, net.width, net.depth) for net in (loaded, own)]
+    shapes = [(net.name, net.width, net.depth) for net in (loaded, own)]
     if shapes[0] != shapes[1]:
         found, right = (f"{name} of width {w} and depth {d}" for name, w, d in shapes)
-        raise ConfigError(f"{path}: the {kind} is a {found}, but the run has a {right}")
+        raise ConfigError(f"{path}: its network is a {found}, but the run has a {right}")
     learner.load(loaded.state_dict())
 
 

@@ -45,11 +45,11 @@ class Validation:
         DanetError: scikit-image is not installed.
 
     Example:
-        >>> from danet.networks import UNetGenerator
+        >>> from danet.networks import build
         >>> clean = np.full((40, 50, 3), 100, np.uint8)
         >>> noisy = clean + np.random.default_rng(0).integers(0, 9, clean.shape, np.uint8)
         >>> validation = Validation([(clean, noisy)], crop=32)
-        >>> sorted(validation.measure(None, UNetGenerator(width=2)))
+        >>> sorted(validation.measure(None, build("generator", width=2)))
         ['validation/akld', 'validation/noisy_psnr', 'validation/noisy_ssim']
     """
 

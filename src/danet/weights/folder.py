@@ -17,18 +17,14 @@ from torch import Tensor
 
 from danet.errors import ConfigError, WeightsError
 from danet.files import atomic_write
-from danet.networks import BACKBONES, Backbone
-from danet.networks.build import DENOISERS, GENERATORS, Kind, build
+from danet.networks import BACKBONES
+from danet.networks.build import Kind, build
 from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.generator import GeneratorNetwork
 from danet.weights.tensors import fill, listed, read_tensors
 
 __all__ = ["kinds_of_file", "load_checkpoint", "load_network", "read_config", "save_network"]
 
-_CLASSES: dict[Kind, Mapping[str, type[Backbone]]] = {
-    "denoiser": DENOISERS,
-    "generator": GENERATORS,
-}
 # What the authors' joint checkpoints call them; their "D" is not the discriminator.
 _JOINT_KEYS: dict[Kind, str] = {"denoiser": "D", "generator": "G"}
 _INPUT_CHANNELS: dict[Kind, int] = {"denoiser": 3, "generator": 4}
@@ -57,7 +53,7 @@ def load_network(
         dtype: of its floating-point weights; None leaves each as it is in the file.
 
     Returns:
-        The network, of the class that its kind and backbone have, in evaluation mode.
+        The network, in evaluation mode.
 
     Raises:
         WeightsError: a file is missing or damaged; the configuration has a key that is
@@ -71,7 +67,9 @@ def load_network(
     model = path / "model.safetensors"
     shape = config["backbone"], config["width"], config["depth"]
     network = _empty(kind, *shape, source=path / "config.json")
-    fill(network, f"{config['backbone']} {kind}", read_tensors(model), model, device, dtype)
+    fill(
+        network.backbone, f"{config['backbone']} {kind}", read_tensors(model), model, device, dtype
+    )
     return network.eval()
 
 
@@ -113,7 +111,7 @@ def load_checkpoint(
         )
     levels = {str(name).split(".")[1] for name in tensors if str(name).startswith("down_path.")}
     network = _empty(kind, "unet", first.shape[0], len(levels), source=path)
-    fill(network, f"unet {kind}", tensors, path, device, dtype)
+    fill(network.backbone, f"unet {kind}", tensors, path, device, dtype)
     return network.eval()
 
 
@@ -149,35 +147,34 @@ def save_network(
         card: the model card, Markdown, written as ``README.md``.
 
     Raises:
-        WeightsError: the network is of another class.
+        WeightsError: the backbone is none that has a name.
         DanetError: a file cannot be written.
 
     Example:
         >>> import tempfile
-        >>> from danet.networks import UNetDenoiser
+        >>> from danet.networks import build
         >>> folder = tempfile.mkdtemp()
-        >>> save_network(UNetDenoiser(width=2), folder, "# A denoiser for tests")
+        >>> save_network(build("denoiser", width=2), folder, "# A denoiser for tests")
         >>> load_network(folder, "denoiser").width
         2
     """
-    found = (
-        {"kind": kind, "backbone": backbone}
-        for kind, classes in _CLASSES.items()
-        for backbone, network_class in classes.items()
-        if isinstance(network, network_class)
-    )
-    if (described := next(found, None)) is None:
+    backbone = getattr(network, "backbone", network)
+    names = [name for name, known in BACKBONES.items() if type(backbone) is known]
+    if not names:
         raise WeightsError(
-            f"a {type(network).__name__} is neither a denoiser nor a generator with one of the "
+            f"a {type(backbone).__name__} is neither a denoiser nor a generator with one of the "
             f"backbones {', '.join(BACKBONES)}"
         )
     config = {
         "format": _FORMAT,
-        **described,
+        "kind": network.kind,
+        "backbone": names[0],
         "width": network.width,
         "depth": network.depth,
     }
-    tensors = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {
+        name: value.cpu().contiguous() for name, value in network.backbone.state_dict().items()
+    }
     folder = Path(folder)
     with atomic_write(folder / "model.safetensors") as temporary:
         # Not save_file: it makes files which only their owner may read.
@@ -224,7 +221,7 @@ def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None
             raise WeightsError(f"{path}: {key!r} is {config[key]!r}, not an {expected.__name__}")
     right: dict[str, list[Any]] = {
         "format": [_FORMAT],
-        "kind": list(_CLASSES) if kind is None else [kind],
+        "kind": list(_JOINT_KEYS) if kind is None else [kind],
     }
     for key, values in right.items():
         if config[key] not in values:

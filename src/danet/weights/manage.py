@@ -100,7 +100,7 @@ def describe(path: Path, kind: Kind) -> Description:
     return Description(
         path=path,
         kind=kind,
-        network=type(network).__name__,
+        network=network.name,
         width=network.width,
         depth=network.depth,
         parameters=sum(value.numel() for value in network.parameters()),

@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from danet.errors import WeightsError, one_line
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
+from danet.networks.backbone import Backbone
 
 __all__ = ["fill", "listed", "read_tensors"]
 
@@ -76,7 +75,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 def fill(
-    network: DenoiserNetwork | GeneratorNetwork,
+    network: Backbone,
     description: str,
     tensors: Mapping[str, Any],
     source: Path,
