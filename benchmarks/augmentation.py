@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from danet import NoiseGenerator
 from danet.augment import add_noise
 from danet.devices import hardware
-from danet.networks.build import build
+from danet.networks import build
 from danet.noise import CameraPipeline, NoiseModel, WhiteGaussian
 
 Transform: TypeAlias = Callable[[Tensor], Tensor]

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from danet.data.container import PackedPairs, PairWriter
+from danet.data import PackedPairs, PairWriter
 
 SIDE, PATCH, SLICE = 512, 128, 20
 Read = Callable[[int, int, int], NDArray[np.uint8]]

@@ -41,13 +41,13 @@ from danet import Denoiser, NoiseGenerator
 from danet.bench import benchmark_pairs
 from danet.cli import main as main_of_danet
 from danet.cli.console import at_least
-from danet.data.pictures import scaled
+from danet.data import scaled
 from danet.devices import hardware, usable_device
 from danet.images import read_image
 from danet.inference import engine
 from danet.inference.memory import read_size
 from danet.metrics import psnr
-from danet.networks.build import build
+from danet.networks import build
 
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -36,7 +36,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import load_file
 
 from danet import Denoiser
-from danet.networks.build import UNet
+from danet.networks import UNet
 from danet.weights import find
 
 

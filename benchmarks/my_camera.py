@@ -24,7 +24,7 @@ from shipped_weights import add_data_argument, denoising, generation
 
 import danet
 from danet import data
-from danet.data.layouts import source_pairs
+from danet.data import source_pairs
 from danet.data.prepare import prepare
 from danet.devices import hardware
 from danet.noise import CameraPipeline

@@ -1,6 +1,6 @@
 """Bring trained networks into the package as weights of a name, measured and with their card.
 
-    DANET_DATA=... python benchmarks/release.py --notes docs/recipes runs/photo-5-denoiser ...
+    DANET_DATA=... python benchmarks/release.py --name photo runs/photo-7-denoiser
 
 The runs are those of docs/recipes, in their order; each network is that of the last run with one,
 and the one that ships already where no run has one.  Of the notes, NAME-earlier.md has the rows of

@@ -29,8 +29,7 @@ from torch.nn.functional import interpolate
 
 from danet.devices import hardware, usable_device
 from danet.filters import TAPS_5, smooth
-from danet.networks.build import build
-from danet.networks.discriminator import Discriminator
+from danet.networks import Discriminator, build
 from danet.train import DataConfig, NetworkConfig, TrainConfig, TrainState, train_step
 from danet.train.losses import critic_losses, denoiser_losses, generator_losses
 

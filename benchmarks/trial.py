@@ -20,8 +20,7 @@ from shipped_weights import add_data_argument
 
 import danet
 from danet import data
-from danet.networks.build import build
-from danet.networks.denoiser import DenoiserNetwork
+from danet.networks import DenoiserNetwork, build
 
 Floats = NDArray[np.float32]
 PREFIX = "denoiser/average/module."

@@ -28,8 +28,8 @@ from danet.bench import (
     evaluate_noise,
     network,
 )
-from danet.data.layouts import SourcePair, source_pairs
-from danet.data.pictures import Pixels
+from danet.data import Pixels, source_pairs
+from danet.data.layouts import SourcePair
 from danet.devices import hardware
 from danet.noise import (
     CameraPipeline,

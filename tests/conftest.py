@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from danet.networks.build import build
+from danet.networks import build
 from danet.weights import save_network
 
 # Threads only get in the way of networks as small as these.

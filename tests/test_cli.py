@@ -25,9 +25,9 @@ import danet.pretrained
 import danet.train
 from danet import images
 from danet.cli import main
-from danet.data.container import PackedPairs
+from danet.data import PackedPairs
 from danet.errors import ConfigError
-from danet.networks.build import build
+from danet.networks import build
 
 Run = Callable[..., int]
 SUMMARY = re.compile(r"danet: \d+ done, \d+ skipped, \d+ failed")

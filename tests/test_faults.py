@@ -23,7 +23,7 @@ from PIL import Image, features
 from danet.cli import main
 from danet.errors import ImageError
 from danet.images import open_picture, process_file
-from danet.networks.build import build
+from danet.networks import build
 from danet.pretrained import Denoiser
 
 HEIGHT, WIDTH = 12, 16

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from danet import weights
-from danet.networks.build import build
+from danet.networks import build
 from danet.noise import developed
 from danet.noise.model import log_uniform
 from danet.train import TrainConfig, read_config

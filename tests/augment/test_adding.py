@@ -14,7 +14,7 @@ from torch import Tensor
 from danet import NoiseGenerator
 from danet.augment import add_noise, check_settings, noise_source
 from danet.errors import ConfigError, WeightsError
-from danet.networks.build import build
+from danet.networks import build
 from danet.noise import WhiteGaussian
 
 WHITE = WhiteGaussian(0.02)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from danet import NoiseGenerator
 from danet.errors import ConfigError, ImageError
-from danet.networks.build import build
+from danet.networks import build
 from danet.noise import WhiteGaussian
 
 try:

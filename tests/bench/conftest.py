@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from danet.data.pictures import Pixels
+from danet.data import Pixels
 
 _BOXES = np.array([[1, 1, 16, 12], [5, 3, 20, 14], [9, 13, 24, 24]])
 

@@ -16,7 +16,7 @@ import danet.bench
 import danet.cli.bench
 from danet.bench import network
 from danet.cli import main
-from danet.data.pictures import Pixels, scaled
+from danet.data import Pixels, scaled
 from danet.pretrained import Denoiser
 
 TINY_TRAINING = {

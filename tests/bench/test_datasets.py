@@ -14,7 +14,7 @@ from scipy.io import loadmat, savemat
 
 import danet.data.layouts
 from danet.bench.datasets import DATASETS, benchmark_pairs, dnd_crops, dnd_images, sidd_blocks
-from danet.data.pictures import Pixels
+from danet.data import Pixels
 from danet.errors import ConfigError, DataError, ImageError
 
 Write = Callable[..., None]

@@ -14,10 +14,10 @@ from scipy.io import loadmat, savemat
 from danet import metrics
 from danet.bench import benchmark_pairs, evaluate, evaluate_noise
 from danet.bench.methods import Floats
+from danet.data import Pixels
 from danet.data.layouts import SourcePair
-from danet.data.pictures import Pixels
 from danet.errors import ConfigError, DataError
-from danet.networks.build import build
+from danet.networks import build
 from danet.noise import WhiteGaussian
 from danet.pretrained import NoiseGenerator
 

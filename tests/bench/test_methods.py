@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from danet.bench.methods import BASELINES, Floats, baseline, network
 from danet.errors import ConfigError
-from danet.networks.build import build
+from danet.networks import build
 from danet.pretrained import Denoiser
 
 

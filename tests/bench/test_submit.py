@@ -15,7 +15,7 @@ from scipy.io import loadmat, savemat, whosmat
 from danet.bench import submit_dnd, submit_sidd_kaggle, submit_sidd_mat
 from danet.bench.methods import Floats
 from danet.bench.submit import read_dnd, read_sidd_kaggle, read_sidd_mat
-from danet.data.pictures import Pixels
+from danet.data import Pixels
 from danet.errors import ConfigError, DataError, ImageError
 
 SHAPE = (2, 3, 16, 12, 3)

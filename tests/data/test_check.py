@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from danet.data import Pixels
 from danet.data.check import PairReport, check_pairs, write_picture, write_table
 from danet.data.layouts import SourcePair
-from danet.data.pictures import Pixels
 from danet.errors import ImageError
 
 

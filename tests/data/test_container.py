@@ -11,10 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from danet.data import container
-from danet.data.container import PackedPairs, PairWriter
-from danet.data.patches import PairPatches
-from danet.data.pictures import Pixels
+from danet.data import PackedPairs, PairPatches, PairWriter, Pixels, container
 from danet.errors import DanetError, DataError
 
 Crops = list[tuple[Pixels, Pixels]]

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from danet.data.layouts import LAYOUTS, Part, nam_pairs, renoir_pairs, sidd_pairs, source_pairs
-from danet.data.pictures import Pixels
+from danet.data import Pixels, source_pairs
+from danet.data.layouts import LAYOUTS, Part, nam_pairs, renoir_pairs, sidd_pairs
 from danet.errors import ConfigError, DanetError, DataError, ImageError
 
 

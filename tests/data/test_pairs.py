@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from danet import data, images
-from danet.data.container import PackedPairs, PairWriter
-from danet.data.pictures import Pixels
+from danet.data import PackedPairs, PairWriter, Pixels
 from danet.errors import DataError, ImageError
 from danet.noise import CameraPipeline
 

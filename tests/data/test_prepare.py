@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danet.data.layouts import SourcePair, source_pairs
-from danet.data.pictures import Pixels
+from danet.data import Pixels, source_pairs
+from danet.data.layouts import SourcePair
 from danet.data.prepare import prepare, windows
 from danet.errors import ConfigError, ImageError
 

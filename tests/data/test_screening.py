@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from danet.data.pictures import Pixels
-from danet.data.screening import Agreement, Limits, compare
+from danet.data import Limits, Pixels
+from danet.data.screening import Agreement, compare
 
 
 def scene(seed: int, deviation: float = 30.0, sigma: float = 3.0) -> Pixels:

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from danet.networks import BACKBONES
-from danet.networks.build import Kind, build
+from danet.networks import BACKBONES, Kind, build
 from danet.pretrained import Denoiser, NoiseGenerator
 from danet.weights import load_network
 

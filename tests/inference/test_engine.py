@@ -18,8 +18,7 @@ from danet.errors import ConfigError, DanetError, ImageError
 from danet.inference import engine as engine_module
 from danet.inference.memory import give_back
 from danet.inference.sizes import crop, margins, pad
-from danet.networks.build import Kind, build
-from danet.networks.denoiser import DenoiserNetwork
+from danet.networks import DenoiserNetwork, Kind, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 TWO = ["cpu", "cpu"]

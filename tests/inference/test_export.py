@@ -12,7 +12,7 @@ from danet.errors import ConfigError, DanetError
 from danet.inference import export as export_module
 from danet.inference.export import OPSET, TOLERANCE, export, to_onnx
 from danet.inference.sizes import BORDER, crop, margins, pad, padded_length
-from danet.networks.build import Kind, build
+from danet.networks import Kind, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 onnx = pytest.importorskip("onnx")

@@ -11,7 +11,7 @@ from danet.inference.memory import (
     is_out_of_memory,
     read_size,
 )
-from danet.networks.build import build
+from danet.networks import build
 
 
 @pytest.mark.parametrize("kind", ["denoiser", "generator"])

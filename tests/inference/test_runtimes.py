@@ -14,7 +14,7 @@ from danet.devices import fast_dtype
 from danet.errors import ConfigError, DanetError, DanetWarning
 from danet.inference import runtimes
 from danet.inference.runtimes import Runtime
-from danet.networks.build import build
+from danet.networks import build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 INSTALLED = [

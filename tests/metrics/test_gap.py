@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from danet.data.pictures import Pixels
+from danet.data import Pixels
 from danet.errors import ConfigError, DanetError, DataError, ImageError
 from danet.metrics import TrainedDenoiser, pgap
 from danet.metrics.gap import PixelPairs

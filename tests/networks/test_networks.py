@@ -9,11 +9,15 @@ from torch import Tensor, nn
 from danet import Denoiser
 from danet.errors import ConfigError
 from danet.inference.sizes import crop, margins, pad
-from danet.networks import BACKBONES, Backbone
-from danet.networks.build import Kind, build
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.discriminator import Discriminator
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import (
+    BACKBONES,
+    Backbone,
+    DenoiserNetwork,
+    Discriminator,
+    GeneratorNetwork,
+    Kind,
+    build,
+)
 from danet.train.losses import critic_losses, denoiser_losses, generator_losses
 
 Golden = Callable[[str], dict[str, Tensor]]

@@ -9,8 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from danet.errors import ConfigError, ImageError, WeightsError
-from danet.networks import BACKBONES
-from danet.networks.build import build
+from danet.networks import BACKBONES, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 Golden = Callable[[str], dict[str, Tensor]]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from danet import data, metrics
-from danet.data.pictures import Pixels
+from danet.data import Pixels
 from danet.errors import ConfigError
-from danet.networks.build import build
+from danet.networks import build
 from danet.train import DenoiserTraining, TrainConfig, experiment
 from danet.train.experiment import PRESETS
 from danet.weights import save_network

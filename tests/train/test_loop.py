@@ -24,9 +24,8 @@ from torch import Tensor
 import danet
 from danet.cli import main
 from danet.errors import ConfigError, DanetError, DataError, WeightsError
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.networks.backbone import OfBackbone
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
 from danet.train import (
     FakesConfig,
     LossConfig,

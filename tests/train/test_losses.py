@@ -8,10 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from danet.networks.build import build
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.discriminator import Discriminator
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import DenoiserNetwork, Discriminator, GeneratorNetwork, build
 from danet.train.losses import (
     critic_losses,
     denoiser_losses,

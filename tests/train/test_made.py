@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from danet.data.patches import Mixture
+from danet.data import Mixture
 from danet.errors import ConfigError, DataError
 from danet.noise import DevelopedNoise
 from danet.train.made import MadePatches, Variety

@@ -5,8 +5,7 @@ import pytorch_optimizer
 import torch
 from torch import nn
 
-from danet.networks.build import build
-from danet.networks.discriminator import Discriminator
+from danet.networks import Discriminator, build
 from danet.train import OptimizerConfig
 from danet.train.optimizers import Muon, build_optimizer, orthogonalized
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from danet.networks.build import build
+from danet.networks import build
 from danet.train import (
     FakesConfig,
     LossConfig,

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from danet import metrics
 from danet.errors import ConfigError, DataError, ImageError
-from danet.networks.build import build
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import DenoiserNetwork, GeneratorNetwork, build
 from danet.pretrained import Denoiser, NoiseGenerator
 from danet.train.validate import Validation
 

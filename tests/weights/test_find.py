@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from danet.errors import WeightsError
-from danet.networks.build import build
+from danet.networks import build
 from danet.weights import CATALOGUE, KINDS, at_hand, find, find_if_there, names, save_network
 from danet.weights.catalogue import AUTHORS_FILES, AUTHORS_FOLDER
 from danet.weights.sums import sha256_of

@@ -10,9 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from danet.errors import WeightsError
+from danet.networks import Discriminator, build
 from danet.networks.backbone import OfBackbone
-from danet.networks.build import build
-from danet.networks.discriminator import Discriminator
 from danet.weights import KINDS, Kind, load_checkpoint, load_network, save_network
 
 Golden = Callable[[str], dict[str, Tensor]]

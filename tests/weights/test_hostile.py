@@ -17,8 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from danet.errors import WeightsError
-from danet.networks.build import build
-from danet.networks.discriminator import Discriminator
+from danet.networks import Discriminator, build
 from danet.weights import find_if_there, load_network, save_network
 from danet.weights.manage import verify
 

@@ -19,7 +19,7 @@ from PIL import Image
 import danet
 from danet import weights
 from danet.errors import DanetError, WeightsError
-from danet.networks.build import build
+from danet.networks import build
 from danet.weights import CATALOGUE, CardFacts, FetchOptions, find, load_network
 from danet.weights import hub as hub_module
 from danet.weights.manage import located, verify

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from danet.data.layouts import SourcePair, nam_pairs, read_mat, source_pairs
-from danet.data.pictures import Pixels
+from danet.data import Pixels, source_pairs
+from danet.data.layouts import SourcePair, nam_pairs, read_mat
 from danet.errors import ConfigError, DanetError, DataError, ImageError, one_line
 
 __all__ = ["DATASETS", "DndImage", "benchmark_pairs", "dnd_crops", "dnd_images", "sidd_blocks"]

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from danet import __version__, metrics
 from danet.bench.methods import Denoise, Floats
 from danet.bench.report import Report, Scores
+from danet.data import scaled
 from danet.data.layouts import SourcePair
-from danet.data.pictures import scaled
 from danet.devices import hardware
 from danet.errors import DataError
 

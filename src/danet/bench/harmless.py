@@ -13,8 +13,8 @@ from scipy import ndimage
 from danet.bench.evaluate import Facts
 from danet.bench.methods import Denoise, Floats
 from danet.bench.report import Report, Scores
+from danet.data import picture_files, read_picture, scaled
 from danet.data.drawn import drawn_lines, drawn_text
-from danet.data.pictures import picture_files, read_picture, scaled
 from danet.errors import ConfigError, DataError
 from danet.noise import DevelopedNoise, NoiseModel, WhiteGaussian
 

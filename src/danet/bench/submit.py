@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from danet.bench.datasets import dnd_crops, dnd_images, sidd_blocks
 from danet.bench.methods import Denoise, Floats
+from danet.data import Pixels, scaled
 from danet.data.layouts import read_mat
-from danet.data.pictures import Pixels, scaled
 from danet.errors import ConfigError, DataError, ImageError, one_line
 from danet.files import atomic_write
 

@@ -172,7 +172,7 @@ def _evaluate_noise(options: argparse.Namespace) -> int:
 
 
 def _train_pairs(root: Path) -> Any:
-    from danet.data.layouts import source_pairs
+    from danet.data import source_pairs
 
     polyu = (root / "split.json").is_file()
     return source_pairs("polyu", root, kind="crops") if polyu else source_pairs("folder", root)

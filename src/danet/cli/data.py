@@ -87,7 +87,7 @@ def _add_source_arguments(parser: argparse.ArgumentParser, part: str) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from danet.data.layouts import source_pairs
+    from danet.data import source_pairs
     from danet.data.prepare import prepare
 
     pairs = source_pairs(options.layout, options.source, part=options.part, kind=options.kind)
@@ -106,8 +106,8 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from danet.data import source_pairs
     from danet.data.check import check_pairs, write_picture, write_table
-    from danet.data.layouts import source_pairs
 
     if options.layout == "polyu" and options.part is None:
         options.part = "all"

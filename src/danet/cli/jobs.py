@@ -7,19 +7,13 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
-from danet.cli.console import (
-    FAILED,
-    complain,
-    say,
-)
+from danet.cli.console import FAILED, complain, say
 from danet.errors import ConfigError, DanetError, DataError, one_line
 
 __all__ = ["Job", "check_outputs", "denoise_jobs", "do_jobs", "generate_jobs", "refuse_folder"]
 
-
 # A picture to read, and the files to write for it.
 Job = tuple[Path, list[Path]]
-
 
 _OUTCOMES = ("done", "skipped", "failed")
 
@@ -30,12 +24,12 @@ def denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
     Raises:
         ConfigError: the output is a file, and the pictures are several.
     """
-    from danet import images
+    from danet.data.pictures import PIXEL_FILES
 
     if output.suffix and not output.is_dir():
         if len(paths) == 1 and not paths[0].is_dir():
             return [(paths[0], [output])]
-        if output.suffix.lower() in {*images.READABLE, ".npy"}:
+        if output.suffix.lower() in PIXEL_FILES:
             raise ConfigError(f"{output}: one file for several pictures; name a folder instead")
     _check_folder(output)
     jobs = []
@@ -68,15 +62,14 @@ def _pictures(path: Path, recursive: bool = False, but: Path | None = None) -> l
 
     A folder without pictures is given itself, for ``refuse_folder`` when its turn comes.
     """
-    from danet import images
+    from danet.data.pictures import PIXEL_FILES
 
     if not path.is_dir():
         return [path]
-    suffixes = {*images.READABLE, ".npy"}
     found = sorted(
         file
         for file in (path.rglob("*") if recursive else path.iterdir())
-        if file.suffix.lower() in suffixes
+        if file.suffix.lower() in PIXEL_FILES
         # Some systems put a hidden file of the same suffix beside each picture.
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
         and file.is_file()
@@ -185,8 +178,6 @@ def _each(
 
 def _hint(error: Exception) -> str:
     """What may help against an error, to be put after its message."""
-    text = str(error).lower()
-    lacking = isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "alloc" in text)
-    )
-    return "; a smaller --tile needs less memory" if lacking else ""
+    from danet.inference.memory import is_out_of_memory
+
+    return "; a smaller --tile needs less memory" if is_out_of_memory(error) else ""

@@ -13,11 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet.cli.console import (
-    add_network_arguments,
-    at_least,
-    network_settings,
-)
+from danet.cli.console import add_network_arguments, at_least, network_settings
 from danet.cli.jobs import check_outputs, denoise_jobs, do_jobs, generate_jobs, refuse_folder
 from danet.errors import DataError
 
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["add_commands"]
-
 
 _STATUS = """\
 exit status: 0 when every picture is done or skipped, 2 when one failed (the others are done all

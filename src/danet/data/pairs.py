@@ -14,7 +14,6 @@ from danet.errors import DataError
 
 __all__ = ["Pair", "fingerprint", "folder_pairs", "read_pair"]
 
-
 _NAMES = (("_real", "_mean"), ("_Real", "_mean"), ("_noisy", "_clean"))
 
 

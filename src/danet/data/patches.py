@@ -26,7 +26,6 @@ __all__ = [
     "turned",
 ]
 
-
 AddNoise = Callable[[NDArray[np.floating], np.random.Generator], NDArray[np.floating]]
 
 

@@ -22,10 +22,8 @@ __all__ = [
     "scaled",
 ]
 
-
 # A picture as it is trained on, H x W x 3.
 Pixels: TypeAlias = NDArray[np.uint8 | np.uint16]
-
 
 PIXEL_FILES = images.READABLE | {".npy"}
 

@@ -16,7 +16,6 @@ __all__ = ["Area", "Canvas", "check_picture", "part", "size_of"]
 
 Area: TypeAlias = tuple[slice, slice]
 
-
 _STRIP = 2**22  # pixels
 
 

@@ -20,8 +20,7 @@ from danet import __version__
 from danet.errors import ConfigError, DanetError, one_line
 from danet.files import atomic_write
 from danet.inference.sizes import BORDER, crop, margins, pad, padded_length
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 
 __all__ = ["OPSET", "TOLERANCE", "Exported", "export", "to_onnx"]
 

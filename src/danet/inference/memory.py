@@ -16,8 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from danet.errors import ConfigError
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 
 __all__ = ["bytes_per_pixel", "free_memory", "give_back", "is_out_of_memory", "read_size"]
 
@@ -115,6 +114,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         for words in (
             "out of memory",
             "can't allocate memory",
+            "cannot allocate",  # what Linux says
             "not enough memory",
             "failed to allocate memory",  # ONNX Runtime
             "bad_alloc",

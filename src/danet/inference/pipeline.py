@@ -14,16 +14,13 @@ from torch import Tensor
 
 __all__ = ["Predictor", "run_tiled"]
 
-
 _ItemT = TypeVar("_ItemT")
-
 
 Predictor: TypeAlias = AbstractContextManager[Callable[[Tensor], Tensor]]
 
 
 # How many pictures each part has, and all of them.
 _Loaded: TypeAlias = tuple[list[int], Tensor]
-
 
 _Begun: TypeAlias = tuple[Sequence[_ItemT], Future[_Loaded]]
 

@@ -22,8 +22,7 @@ from danet.devices import fast_dtype
 from danet.errors import ConfigError, DanetError, DanetWarning, one_line
 from danet.inference.export import to_onnx
 from danet.inference.memory import is_out_of_memory
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 
 __all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime"]
 

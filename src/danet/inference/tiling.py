@@ -14,7 +14,6 @@ from danet.inference.sizes import Margins, padded_length
 
 __all__ = ["Tile", "check_tile", "choose_window", "cut", "smallest_window", "window_of"]
 
-
 Size: TypeAlias = tuple[int, int]
 
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from danet import images
-from danet.data.pairs import fingerprint
-from danet.data.pictures import Pixels
+from danet.data import Pixels, fingerprint
 from danet.errors import ConfigError, DanetError, DataError, ImageError
 from danet.metrics.inputs import draw_fakes
 from danet.metrics.quality import psnr

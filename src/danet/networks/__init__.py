@@ -4,8 +4,8 @@ R(y) = y - B(y) and G(x, z) = x + B([x, z]).  The paper has a UNet for B, and na
 RIDNet as others.  All start from the framework's random weights.
 """
 
-from danet.networks.backbone import Backbone
-from danet.networks.build import BACKBONES, Kind, build
+from danet.networks.backbone import Backbone, Kind
+from danet.networks.build import BACKBONES, build
 from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.discriminator import Discriminator
 from danet.networks.dncnn import DnCNN

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from danet.errors import ConfigError
 
-__all__ = ["Backbone", "OfBackbone", "OuterConvolution", "OuterTransposed", "convolution"]
+__all__ = ["Backbone", "Kind", "OfBackbone", "OuterConvolution", "OuterTransposed", "convolution"]
+
+Kind: TypeAlias = Literal["denoiser", "generator"]
 
 
 class Backbone(nn.Module):
@@ -45,7 +47,7 @@ class Backbone(nn.Module):
         """Refuse a width or a depth that no such network has.
 
         Raises:
-            ConfigError: it is so.
+            ConfigError: the width or the depth is not one of the backbone's.
         """
         for name, value, right in (("width", width, cls.widths), ("depth", depth, cls.depths)):
             if value not in right:
@@ -130,7 +132,7 @@ class OfBackbone(nn.Module):
     """
 
     channels: ClassVar[int]
-    kind: ClassVar[str]
+    kind: ClassVar[Kind]
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()

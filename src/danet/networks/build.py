@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from typing import Literal, TypeAlias, overload
+from typing import Literal, overload
 
 from danet.errors import ConfigError
-from danet.networks.backbone import Backbone
+from danet.networks.backbone import Backbone, Kind
 from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.dncnn import DnCNN
 from danet.networks.generator import GeneratorNetwork
@@ -16,9 +16,7 @@ from danet.networks.red import RED
 from danet.networks.ridnet import RIDNet
 from danet.networks.unet import UNet
 
-__all__ = ["BACKBONES", "Kind", "build"]
-
-Kind: TypeAlias = Literal["denoiser", "generator"]
+__all__ = ["BACKBONES", "build"]
 
 BACKBONES: dict[str, type[Backbone]] = {
     "unet": UNet,

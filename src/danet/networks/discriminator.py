@@ -12,7 +12,6 @@ from danet.errors import ConfigError
 
 __all__ = ["Discriminator"]
 
-
 _SLOPE = 0.2
 
 

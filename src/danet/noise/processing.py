@@ -25,7 +25,6 @@ __all__ = [
 _BILINEAR_GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], dtype=np.float32) / 4
 _BILINEAR_RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32) / 4
 
-
 # Linear interpolation with the gradient of the colour that a photosite does have.
 _GREEN_CROSS = (
     np.array(

@@ -14,7 +14,7 @@ from danet.errors import ConfigError
 from danet.images import Picture
 from danet.inference.batching import in_batches
 from danet.inference.treatment import Spread, Treatment, check_out
-from danet.networks.denoiser import DenoiserNetwork
+from danet.networks import DenoiserNetwork
 from danet.pretrained.drawing import drawing, side_by_side
 from danet.pretrained.model import Pretrained
 
@@ -73,7 +73,6 @@ class Denoiser(Pretrained):
         (45, 70, 3)
     """
 
-    _kind = "denoiser"
     _network_class = DenoiserNetwork
 
     @overload

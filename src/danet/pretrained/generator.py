@@ -9,7 +9,7 @@ from PIL import Image
 
 from danet.images import Picture
 from danet.images.parts import check_picture
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import GeneratorNetwork
 from danet.noise.sampling import Sampler, check_draws
 from danet.pretrained.drawing import drawing, side_by_side
 from danet.pretrained.latent import latent_of
@@ -50,7 +50,6 @@ class NoiseGenerator(Pretrained, Sampler):
         (4, 45, 70, 3)
     """
 
-    _kind = "generator"
     _network_class = GeneratorNetwork
 
     def example(self) -> Image.Image:

@@ -22,9 +22,8 @@ from danet.inference.engine import Engine, Latent
 from danet.inference.export import Exported, export
 from danet.inference.runtimes import Runtime
 from danet.inference.treatment import Treatment
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
-from danet.weights import CardFacts, FetchOptions, Kind, find, load_network, save_network
+from danet.networks import DenoiserNetwork, GeneratorNetwork
+from danet.weights import CardFacts, FetchOptions, find, load_network, save_network
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -70,7 +69,6 @@ class Settings(TypedDict, total=False):
 class Pretrained:
     """What the two classes share: a network, a device, and a way to run it on pictures."""
 
-    _kind: ClassVar[Kind]
     _network_class: ClassVar[type[DenoiserNetwork] | type[GeneratorNetwork]]
 
     network: DenoiserNetwork | GeneratorNetwork
@@ -102,8 +100,8 @@ class Pretrained:
                 )
             self.network = weights
         else:
-            path = find(weights, self._kind)
-            self.network = load_network(path, self._kind, device=places[0])
+            path = find(weights, self._network_class.kind)
+            self.network = load_network(path, self._network_class.kind, device=places[0])
         self.engine.check(self.network)
         if devices is not None or device != "auto":
             self.network.to(places[0])
@@ -141,7 +139,8 @@ class Pretrained:
         """
         options = FetchOptions(revision, token, cache_dir, local_files_only, force_download)
         places = usable_devices(settings.pop("device", "auto"), settings.get("devices"))
-        network = load_network(find(name, cls._kind, options), cls._kind, device=places[0])
+        kind = cls._network_class.kind
+        network = load_network(find(name, kind, options), kind, device=places[0])
         return cls(network, **settings)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None) -> None:
@@ -156,7 +155,10 @@ class Pretrained:
         """
         network = self.network
         default = _CARD.format(
-            kind=self._kind, name=type(self).__name__, width=network.width, depth=network.depth
+            kind=network.kind,
+            name=type(self).__name__,
+            width=network.width,
+            depth=network.depth,
         )
         save_network(network, folder, default if card is None else card)
 
@@ -216,7 +218,7 @@ class Pretrained:
         from danet.weights.publish import Target, publish
 
         with TemporaryDirectory() as scratch:
-            folder = Path(scratch) / self._kind
+            folder = Path(scratch) / self.network.kind
             self.save_pretrained(folder)
             facts = facts or CardFacts()
             if facts.picture is None:
@@ -224,7 +226,7 @@ class Pretrained:
                 self.example().save(path)
                 facts = replace(facts, picture=path)
             target = Target(repo_id, commit_message, private, token, branch, create_pr)
-            return publish({self._kind: folder}, facts, target)
+            return publish({self.network.kind: folder}, facts, target)
 
     def example(self) -> Image.Image:
         """A drawing before and after, side by side, as model cards show it."""

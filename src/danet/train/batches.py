@@ -13,12 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from danet.data.container import PackedPairs
-from danet.data.layouts import polyu_clean, polyu_pairs
-from danet.data.pairs import fingerprint, folder_pairs, read_pair
-from danet.data.patches import Mixture, NoisedPatches, PairPatches
-from danet.data.pictures import Pixels, picture_files, read_picture
-from danet.data.screening import screened_tiles
+from danet.data import (
+    Mixture,
+    NoisedPatches,
+    PackedPairs,
+    PairPatches,
+    Pixels,
+    fingerprint,
+    folder_pairs,
+    picture_files,
+    polyu_clean,
+    polyu_pairs,
+    read_pair,
+    read_picture,
+    screened_tiles,
+)
 from danet.noise import CameraPipeline
 from danet.train.config import DataConfig, TrainConfig, ValidationConfig
 from danet.train.distribution import Team

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import torch
 
 from danet.errors import ConfigError
-from danet.networks.build import Kind, build
+from danet.networks import Kind, build
 from danet.noise import DevelopedNoise
 from danet.train.made import Variety
 

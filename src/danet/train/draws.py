@@ -23,7 +23,7 @@ class Draws:
         self.team = team
 
     def latent(self, clean: Tensor) -> Tensor:
-        """Z for clean patches, N x 1 x H x W."""
+        """The random input z for clean patches, N x 1 x H x W."""
         shape = (clean.shape[0] * self.team.size, 1, *clean.shape[2:])
         return self.team.own(torch.randn(shape, generator=self.source)).to(clean.device)
 

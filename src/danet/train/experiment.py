@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from danet import __version__
-from danet.data.pairs import fingerprint
+from danet.data import fingerprint
 from danet.devices import hardware, usable_device
 from danet.errors import ConfigError
 from danet.metrics.gap import PixelPairs, TrainedDenoiser

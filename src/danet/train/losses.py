@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from danet.filters import TAPS_3, TAPS_5, TAPS_7, smooth
-from danet.networks.discriminator import Discriminator
+from danet.networks import Discriminator
 
 __all__ = [
     "critic_losses",

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from danet.data import Pixels, scaled
 from danet.data.drawn import drawn_lines, drawn_text
 from danet.data.patches import areas, draw_window, resize, turned
-from danet.data.pictures import Pixels, scaled
 from danet.noise import DevelopedNoise
 from danet.noise.model import check_range, check_share, log_uniform
 

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet.errors import ConfigError, DanetError
+from danet.files import atomic_write
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
     from typing_extensions import Self
-
-from danet.files import atomic_write
 
 __all__ = ["Report", "trim_log"]
 

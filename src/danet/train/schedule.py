@@ -10,7 +10,6 @@ from danet.train.config import Schedule, TrainConfig
 
 __all__ = ["learning_rate_factor"]
 
-
 # The epochs after which the rates are halved.
 _HALVINGS: dict[Schedule, Sequence[int]] = {
     "paper": range(10, 70, 10),

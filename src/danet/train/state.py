@@ -11,10 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from danet import weights
-from danet.networks.build import build
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.discriminator import Discriminator
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import DenoiserNetwork, Discriminator, GeneratorNetwork, build
 from danet.train.config import TrainConfig
 from danet.train.distribution import Team
 from danet.train.optimizers import build_optimizer

@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw
 
 from danet import metrics
 from danet.errors import ConfigError, DataError
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.pretrained import Denoiser, NoiseGenerator
 
 __all__ = ["Validation"]

@@ -1,6 +1,6 @@
 """Where weights are, and how they are fetched, checked, loaded, saved and published."""
 
-from danet.networks.build import Kind
+from danet.networks import Kind
 from danet.weights.cards import CardFacts
 from danet.weights.catalogue import CATALOGUE, Entry
 from danet.weights.fetching import FetchOptions

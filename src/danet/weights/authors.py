@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from danet.errors import DanetError, WeightsError
-from danet.networks.build import Kind
+from danet.networks import Kind
 from danet.weights.catalogue import AUTHORS_FILES, AUTHORS_FOLDER
 from danet.weights.fetching import FetchOptions, download
 from danet.weights.folder import kinds_of_file, load_checkpoint, save_network

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from danet.networks.build import Kind
+from danet.networks import Kind
 
 __all__ = ["CardFacts", "model_card"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from danet.networks.build import Kind
+from danet.networks import Kind
 
 __all__ = [
     "AUTHORS_FILES",

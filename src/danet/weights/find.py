@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from danet.errors import ConfigError, WeightsError
-from danet.networks.build import Kind
+from danet.networks import Kind
 from danet.weights import authors, hub
 from danet.weights.catalogue import CATALOGUE, KINDS, Entry, entry_of, similar_name
 from danet.weights.fetching import FetchOptions

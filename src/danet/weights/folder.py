@@ -17,17 +17,16 @@ from torch import Tensor
 
 from danet.errors import ConfigError, WeightsError
 from danet.files import atomic_write
-from danet.networks import BACKBONES
-from danet.networks.build import Kind, build
-from danet.networks.denoiser import DenoiserNetwork
-from danet.networks.generator import GeneratorNetwork
+from danet.networks import BACKBONES, DenoiserNetwork, GeneratorNetwork, Kind, build
 from danet.weights.tensors import fill, listed, read_tensors
 
 __all__ = ["kinds_of_file", "load_checkpoint", "load_network", "read_config", "save_network"]
 
 # What the authors' joint checkpoints call them; their "D" is not the discriminator.
 _JOINT_KEYS: dict[Kind, str] = {"denoiser": "D", "generator": "G"}
-_INPUT_CHANNELS: dict[Kind, int] = {"denoiser": 3, "generator": 4}
+_INPUT_CHANNELS: dict[Kind, int] = {
+    network.kind: network.channels for network in (DenoiserNetwork, GeneratorNetwork)
+}
 _FORMAT = 1
 _CONFIG_TYPES = {"format": int, "kind": str, "backbone": str, "width": int, "depth": int}
 _FIRST_WEIGHT = "down_path.0.block.0.weight"

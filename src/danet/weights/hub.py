@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from danet.errors import WeightsError, one_line
-from danet.networks.build import Kind
+from danet.networks import Kind
 from danet.weights.catalogue import Entry
 from danet.weights.fetching import FetchOptions
 from danet.weights.sums import SUMS, check_sum, read_sums

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from danet.errors import WeightsError
-from danet.networks.build import Kind
+from danet.networks import Kind
 from danet.weights import authors, hub
 from danet.weights.catalogue import Entry, entry_of
 from danet.weights.fetching import FetchOptions

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from danet.errors import WeightsError
-from danet.networks.build import Kind
+from danet.networks import Kind
 from danet.weights.cards import CardFacts, model_card
 from danet.weights.catalogue import entry_of
 from danet.weights.fetching import FetchOptions

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from danet.errors import WeightsError, one_line
-from danet.networks.backbone import Backbone
+from danet.networks import Backbone
 
 __all__ = ["fill", "listed", "read_tensors"]
 
