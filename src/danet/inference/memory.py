@@ -15,7 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from danet.errors import ConfigError
+from danet.errors import ConfigError, one_line
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 
 __all__ = ["bytes_per_pixel", "free_memory", "give_back", "is_out_of_memory", "read_size"]
@@ -108,7 +108,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = str(error).lower()
+    text = one_line(error).lower()
     return isinstance(error, RuntimeError) and any(
         words in text
         for words in (
