@@ -58,7 +58,6 @@ FORMS: dict[str, dict[str, Any]] = {
     "compile bfloat16": {"dtype": "bfloat16", "compile": True},
     "openvino": {"dtype": "float32", "runtime": "openvino"},
     "openvino bfloat16": {"dtype": "bfloat16", "runtime": "openvino"},
-    "onnx": {"runtime": "onnx"},
 }
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
@@ -301,9 +300,9 @@ def halo(options: argparse.Namespace) -> None:
     print("|---|---|---|---|")
     seen: list[int] = []
     denoiser.network.register_forward_hook(lambda _, __, y: seen.append(y[:, 0].numel()))
-    denoiser.engine.tile = options.tile
+    denoiser.engine.settings.tile = options.tile
     for pixels in options.halos:
-        denoiser.engine.halo = pixels
+        denoiser.engine.settings.halo = pixels
         seen.clear()
         error = 255 * (denoiser(noisy) - whole).abs()
         cost = sum(seen) / noisy[0].numel()

@@ -207,7 +207,7 @@ def test_jobs_share_the_free_memory(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], jobs: str
 ) -> None:
     def say(denoiser: danet.Denoiser, *_: object, **__: object) -> None:
-        raise RuntimeError(f"{denoiser.engine.jobs} jobs")
+        raise RuntimeError(f"{denoiser.engine.settings.jobs} jobs")
 
     monkeypatch.setattr(danet.Denoiser, "__call__", say)
     picture("a.png")

@@ -59,7 +59,7 @@ def test_tiles_and_pictures_together_are_near_the_whole() -> None:
     noisy = torch.rand(2, 3, 101, 83)
     whole = denoiser(noisy, residual=True)
     limit = ERROR * float(whole.abs().max())
-    denoiser.engine.tile = 32
+    denoiser.engine.settings.tile = 32
     for index in range(2):
         alone = denoiser(noisy[index], residual=True)
         torch.testing.assert_close(alone, whole[index], rtol=0, atol=limit)

@@ -3,7 +3,6 @@
 import copy
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from danet.errors import ConfigError, DanetError, ImageError
+from danet.inference import EngineSettings
 from danet.inference import engine as engine_module
 from danet.inference.memory import give_back
 from danet.inference.sizes import crop, margins, pad
@@ -50,7 +50,7 @@ def test_tiles_give_the_whole_picture(
     noisy = torch.rand(1, 3, *size)
     whole, parts = Denoiser(model)(noisy), Denoiser(model, tile=tile)(noisy)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6)
-    memory = int(5000 * Denoiser(model).engine.bytes_per_pixel(model))
+    memory = int(5000 * Denoiser(model).engine.bytes_per_pixel)
     bounded = Denoiser(model, max_memory=memory)
     shapes = calls(bounded)
     torch.testing.assert_close(bounded(noisy), whole, rtol=0, atol=1e-6)
@@ -78,8 +78,8 @@ def test_small_pictures_are_drawn_many_at_once_and_large_ones_alone() -> None:
     generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
     assert shapes == [(50, 3, 16, 16)]
     shapes.clear()
-    one = 16 * 16 * generator.engine.bytes_per_pixel(generator.network)
-    generator.engine.max_memory = int(20 * one) + 1
+    one = 16 * 16 * generator.engine.bytes_per_pixel
+    generator.engine.settings.max_memory = int(20 * one) + 1
     generator.sample(torch.rand(3, 16, 16), n=50, seed=1)
     assert [shape[0] for shape in shapes] == [20, 20, 10]
 
@@ -207,7 +207,7 @@ def test_too_small_a_budget_is_an_error() -> None:
     denoiser = Denoiser(network("denoiser", "unet", 2), max_memory=10_000)
     with pytest.raises(DanetError, match="the smallest tile, 36 x 36 pixels"):
         denoiser(torch.rand(3, 101, 83))
-    denoiser.engine.border = 0
+    denoiser.engine.settings.border = 0
     assert denoiser(torch.rand(3, 2, 2)).shape == (3, 2, 2)
 
 
@@ -219,10 +219,10 @@ def test_a_network_that_sees_everything_is_not_tiled_unless_asked_for(backbone: 
     shapes = calls(denoiser)
     whole = denoiser(noisy)
     assert len(shapes) == 1
-    denoiser.engine.halo = 4
+    denoiser.engine.settings.halo = 4
     assert denoiser(noisy).shape == whole.shape
     assert shapes[1:] == [(4, 3, 40, 40)]
-    denoiser.engine = replace(denoiser.engine, halo=None, tile=None, max_memory=10_000)
+    denoiser.engine.settings = EngineSettings(halo=None, tile=None, max_memory=10_000)
     with pytest.raises(DanetError, match="do not give its exact result; with halo=64"):
         denoiser(noisy)
 
@@ -268,10 +268,10 @@ def test_the_share_of_the_free_memory_is_the_default(
     monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
     model = network("denoiser", "unet", 2)
-    free = int(jobs * 2 * 4000 * Denoiser(model).engine.bytes_per_pixel(model))
+    free = int(jobs * 2 * 4000 * Denoiser(model).engine.bytes_per_pixel)
     monkeypatch.setattr(engine_module, "free_memory", lambda _: free)
     denoiser = Denoiser(model)
-    denoiser.engine.jobs = jobs
+    denoiser.engine.settings.jobs = jobs
     shapes = calls(denoiser)
     denoiser(torch.rand(3, 101, 83))
     assert len(shapes) > 1
@@ -413,7 +413,7 @@ def test_short_types_are_those_of_every_device() -> None:
 
 def test_networks_on_one_device_share_its_memory() -> None:
     model = network("denoiser", "unet", 2)
-    memory = 8000 * Denoiser(model).engine.bytes_per_pixel(model)
+    memory = 8000 * Denoiser(model).engine.bytes_per_pixel
     denoiser = Denoiser(model, max_memory=int(memory), devices=TWO)
     shapes = calls(denoiser)
     denoiser(torch.rand(5, 3, 40, 61))

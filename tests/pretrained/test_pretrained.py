@@ -103,13 +103,13 @@ def test_options_are_computed_in_tiles_too(denoiser: Denoiser, options: dict[str
     denoiser.network.register_forward_hook(
         lambda _, inputs, __: sides.append(max(inputs[0].shape[2:]))
     )
-    denoiser.engine.tile = 32
+    denoiser.engine.settings.tile = 32
     tiled = np.asarray(denoiser(image, **options)).astype(float)
     assert max(sides) < 301
     np.testing.assert_allclose(tiled, whole, atol=1e-6 if "residual" in options else 1)
     exact = torch.rand(3, 45, 301)
     tiled = np.asarray(denoiser(exact, **options))
-    denoiser.engine.tile = None
+    denoiser.engine.settings.tile = None
     np.testing.assert_allclose(tiled, np.asarray(denoiser(exact, **options)), atol=1e-6)
 
 
@@ -118,8 +118,8 @@ def test_the_residuals_of_several_pictures_are_computed_in_groups(denoiser: Deno
     expected = torch.stack([denoiser(picture, residual=True) for picture in pictures])
     batches: list[int] = []
     denoiser.network.register_forward_hook(lambda _, inputs, __: batches.append(len(inputs[0])))
-    pixels = 80 * 96 * denoiser.engine.bytes_per_pixel(denoiser.network)
-    denoiser.engine.max_memory = round(1.5 * pixels)
+    pixels = 80 * 96 * denoiser.engine.bytes_per_pixel
+    denoiser.engine.settings.max_memory = round(1.5 * pixels)
     result = denoiser(pictures, residual=True)
     assert batches == [1, 1, 1]
     torch.testing.assert_close(result, expected)
@@ -133,7 +133,7 @@ def test_options_write_to_out(
     denoiser: Denoiser, options: dict[str, Any], tile: int | None
 ) -> None:
     image = np.random.default_rng(0).integers(0, 65536, (45, 301, 4)).astype(np.uint16)
-    denoiser.engine.tile = tile
+    denoiser.engine.settings.tile = tile
     expected = denoiser(image, **options)
     out = np.zeros_like(expected)
     assert denoiser(image, out=out, **options) is out
@@ -167,7 +167,7 @@ def test_uncertainty_is_the_spread_of_the_eight_results(denoiser: Denoiser) -> N
     expected = torch.stack(results).std(dim=0)
     uncertainty = denoiser.uncertainty(image)
     torch.testing.assert_close(uncertainty, expected, rtol=1e-3, atol=1e-6)
-    denoiser.engine.tile = 16
+    denoiser.engine.settings.tile = 16
     torch.testing.assert_close(denoiser.uncertainty(image), uncertainty, rtol=1e-3, atol=1e-6)
     assert np.asarray(denoiser.uncertainty(picture())).shape == (37, 50, 3)
 
@@ -247,7 +247,7 @@ def test_pictures_larger_than_the_tile_are_tiled(
 ) -> None:
     done: list[int] = []
     denoiser.network.register_forward_hook(lambda _, inputs, __: done.append(len(inputs[0])))
-    denoiser.engine.tile, denoiser.engine.border = 32, 0
+    denoiser.engine.settings.tile, denoiser.engine.settings.border = 32, 0
     denoiser(torch.rand(3, *size))
     assert sum(done) == tiles
 

@@ -185,7 +185,7 @@ def _facts(options: argparse.Namespace, model: Any) -> dict[str, str | int]:
         "dataset": f"{options.dataset}: {DATASETS.get(options.dataset, 'what should stay')}",
         "weights": options.weights,
         "seed": options.seed,
-        "border": model.engine.border_of(model.network),
+        "border": model.engine.border,
         "computed in": str(model.engine.runtime.resolved_dtype(model.device)).split(".")[1],
         **machine(model.device),
     }

@@ -73,7 +73,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runtime",
         default="auto",
-        help="auto, torch, openvino or onnx (default: %(default)s)",
+        help="auto, torch or openvino (default: %(default)s)",
     )
 
 

@@ -145,7 +145,7 @@ def _denoise(options: argparse.Namespace) -> int:
     jobs = denoise_jobs(options.pictures, options.output, options.recursive)
     check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
-    denoiser.engine.jobs = options.jobs
+    denoiser.engine.settings.jobs = options.jobs
     names = ("strength", "self_ensemble", "residual")
     settings: dict[str, Any] = {name: getattr(options, name) for name in names}
 

@@ -1,8 +1,9 @@
-"""Parts of pictures, read and put together without a second whole picture in between."""
+"""Pictures that are read and put together part by part, without a second whole one in between."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +13,115 @@ from torch import Tensor
 from danet.errors import ImageError
 from danet.images import Picture, to_tensor
 
-__all__ = ["Area", "Canvas", "check_picture", "part", "size_of"]
+__all__ = ["Area", "Canvas", "Raster", "check_picture", "raster"]
 
 Area: TypeAlias = tuple[slice, slice]
+
+_PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], Tensor)
 
 _STRIP = 2**22  # pixels
 
 
-def size_of(image: Picture) -> tuple[int, int]:
-    """Height and width of a picture as `danet.images.to_tensor` takes it.
+class Raster(ABC, Generic[_PictureT]):
+    """A picture, or a batch of pictures, and what its kind knows of it.
+
+    Attributes:
+        picture: a PIL image, array or tensor.
+        size: height and width.
+        count: how many pictures it is.
+    """
+
+    picture: _PictureT
+    size: tuple[int, int]
+    count: int = 1
+
+    def __init__(self, picture: _PictureT) -> None:
+        self.picture = picture
+
+    @abstractmethod
+    def part(self, area: Area) -> _PictureT:
+        """Some rows and columns: a view of arrays and tensors, a copy of a PIL image."""
+
+    @abstractmethod
+    def put(self, area: Area, part: _PictureT) -> None:
+        """Write some rows and columns."""
+
+    @abstractmethod
+    def blank(self, size: tuple[int, int], count: int) -> Raster[_PictureT]:
+        """One of another size and count, and of the same kind, type and channels."""
+
+    def some(self, group: range) -> Raster[_PictureT]:
+        """Some of the pictures, a view of them."""
+        return self
+
+
+class _Pillow(Raster[Image.Image]):
+    def __init__(self, picture: Image.Image) -> None:
+        super().__init__(picture)
+        self.size = picture.height, picture.width
+
+    def part(self, area: Area) -> Image.Image:
+        rows, columns = area
+        return self.picture.crop((columns.start, rows.start, columns.stop, rows.stop))
+
+    def put(self, area: Area, part: Image.Image) -> None:
+        self.picture.paste(part, (area[1].start, area[0].start))
+
+    def blank(self, size: tuple[int, int], count: int) -> Raster[Image.Image]:
+        blank = Image.new(self.picture.mode, size[::-1])
+        blank.info.update(self.picture.info)
+        return _Pillow(blank)
+
+
+class _Array(Raster[NDArray[Any]]):
+    def __init__(self, picture: NDArray[Any]) -> None:
+        super().__init__(picture)
+        self.size = picture.shape[0], picture.shape[1]
+
+    def part(self, area: Area) -> NDArray[Any]:
+        return self.picture[area]
+
+    def put(self, area: Area, part: NDArray[Any]) -> None:
+        self.picture[area] = part
+
+    def blank(self, size: tuple[int, int], count: int) -> Raster[NDArray[Any]]:
+        return _Array(np.empty((*size, *self.picture.shape[2:]), self.picture.dtype))
+
+
+class _Tensor(Raster[Tensor]):
+    def __init__(self, picture: Tensor) -> None:
+        super().__init__(picture)
+        self.size = picture.shape[-2], picture.shape[-1]
+        self.count = len(picture) if picture.ndim == 4 else 1
+
+    def part(self, area: Area) -> Tensor:
+        return self.picture[..., area[0], area[1]]
+
+    def put(self, area: Area, part: Tensor) -> None:
+        self.picture[..., area[0], area[1]] = part
+
+    def blank(self, size: tuple[int, int], count: int) -> Raster[Tensor]:
+        batch = (count,) if self.picture.ndim == 4 else ()
+        return _Tensor(self.picture.new_empty((*batch, self.picture.shape[-3], *size)))
+
+    def some(self, group: range) -> Raster[Tensor]:
+        if self.picture.ndim == 3:
+            return self
+        return _Tensor(self.picture[group.start : group.stop])
+
+
+def raster(image: Picture) -> Raster[Any]:
+    """What is known of a picture as `danet.images.to_tensor` takes it.
 
     Raises:
-        ImageError: it has none.
+        ImageError: it is no picture, or has no pixels.
 
     Example:
-        >>> size_of(np.zeros((45, 70, 3), np.uint8))
+        >>> raster(np.zeros((45, 70, 3), np.uint8)).size
         (45, 70)
     """
     if isinstance(image, Image.Image) and image.width and image.height:
-        return image.height, image.width
+        return _Pillow(image)
     layouts = ((), (1,), (2,), (3,), (4,))
     if (
         isinstance(image, np.ndarray)
@@ -38,21 +129,11 @@ def size_of(image: Picture) -> tuple[int, int]:
         and image.size
         and image.shape[2:] in layouts
     ):
-        return image.shape[0], image.shape[1]
+        return _Array(image)
     if isinstance(image, Tensor) and image.numel() and image.ndim in (3, 4):
-        return image.shape[-2], image.shape[-1]
+        return _Tensor(image)
     to_tensor(image)  # says what is wrong
     raise ImageError(f"the picture is empty: {image!r}")
-
-
-def part(image: Picture, area: Area) -> Picture:
-    """Some rows and columns of a picture: a view of arrays and tensors, a copy of a PIL image."""
-    rows, columns = area
-    if isinstance(image, Image.Image):
-        return image.crop((columns.start, rows.start, columns.stop, rows.stop))
-    if isinstance(image, Tensor):
-        return image[..., rows, columns]
-    return image[rows, columns]
 
 
 def check_picture(image: Picture) -> None:
@@ -61,11 +142,12 @@ def check_picture(image: Picture) -> None:
     Raises:
         ImageError: the picture cannot be taken; the message says why.
     """
-    height, width = size_of(image)
+    whole = raster(image)
+    height, width = whole.size
     rows = max(1, _STRIP // width)
     for start in range(0, height, rows):
         strip = slice(start, min(start + rows, height)), slice(0, width)
-        to_tensor(image if rows >= height else part(image, strip))
+        to_tensor(image if rows >= height else whole.part(strip))
 
 
 class Canvas:
@@ -73,42 +155,29 @@ class Canvas:
 
     Args:
         size: height and width.
-        picture: an array or tensor to write to instead of a new one.
+        count: how many pictures it is.
+        picture: an array to write to instead of a new one.
     """
 
-    def __init__(self, size: tuple[int, int], picture: Picture | None = None) -> None:
+    def __init__(
+        self, size: tuple[int, int], count: int, picture: NDArray[Any] | None = None
+    ) -> None:
         self._size = size
-        self._picture = picture
+        self._count = count
+        self._whole = None if picture is None else raster(picture)
 
     @property
     def picture(self) -> Picture:
         """What has been put together."""
-        assert self._picture is not None  # a picture has at least one part
-        return self._picture
+        assert self._whole is not None  # a picture has at least one part
+        return cast(Picture, self._whole.picture)
 
-    def put(self, picture: Picture, inner: Area, area: Area) -> None:
-        """Write the area ``inner`` of a picture to ``area``."""
-        whole = area == inner == (slice(0, self._size[0]), slice(0, self._size[1]))
-        if self._picture is None and whole:
-            self._picture = picture
-            return
-        if self._picture is None:
-            self._picture = self._blank(picture)
-        piece = part(picture, inner)
-        if isinstance(self._picture, Image.Image):
-            self._picture.paste(cast(Image.Image, piece), (area[1].start, area[0].start))
-        elif isinstance(self._picture, Tensor):
-            self._picture[..., area[0], area[1]] = cast(Tensor, piece)
-        else:
-            self._picture[area] = cast("NDArray[Any]", piece)
-
-    def _blank(self, like: Picture) -> Picture:
-        """A picture of the canvas's size, and of the kind, type and channels of another."""
-        height, width = self._size
-        if isinstance(like, Image.Image):
-            blank = Image.new(like.mode, (width, height))
-            blank.info.update(like.info)
-            return blank
-        if isinstance(like, Tensor):
-            return like.new_empty((*like.shape[:-2], height, width))
-        return np.empty((height, width, *like.shape[2:]), like.dtype)
+    def put(self, picture: Picture, group: range, area: Area, inner: Area) -> None:
+        """Write to the area of some of the pictures what ``picture`` has in its area ``inner``."""
+        given = raster(picture)
+        if self._whole is None:
+            if (given.size, given.count) == (self._size, self._count):
+                self._whole = given
+                return
+            self._whole = given.blank(self._size, self._count)
+        self._whole.some(group).put(area, given.part(inner))

@@ -116,7 +116,6 @@ def is_out_of_memory(error: BaseException) -> bool:
             "can't allocate memory",
             "cannot allocate",  # what Linux says
             "not enough memory",
-            "failed to allocate memory",  # ONNX Runtime
             "bad_alloc",
             "invalid buffer size",  # what Metal says of one tensor that is too large
         )

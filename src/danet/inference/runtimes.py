@@ -1,4 +1,4 @@
-"""The programs that compute a network: PyTorch in several precisions, OpenVINO, ONNX Runtime."""
+"""The programs that compute a network: PyTorch in several precisions, and OpenVINO."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from danet.devices import fast_dtype
 from danet.errors import ConfigError, DanetError, DanetWarning, one_line
-from danet.inference.export import to_onnx
 from danet.inference.memory import is_out_of_memory
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 
@@ -29,9 +28,8 @@ __all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime"]
 Network: TypeAlias = DenoiserNetwork | GeneratorNetwork
 Predict: TypeAlias = Callable[[Tensor], Tensor]
 
-RUNTIMES = ("auto", "torch", "openvino", "onnx")
+RUNTIMES = ("auto", "torch", "openvino")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-_MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
 _OPENVINO_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 # Of so many pixels OpenVINO's gain outweighs the seconds in which it converts a network.
 _WORTH_CONVERTING = 2**23
@@ -70,16 +68,14 @@ class Runtime:
         for setting, value, known in (("runtime", name, RUNTIMES), ("dtype", dtype, DTYPES)):
             if value not in known:
                 raise ConfigError(f"{setting} is {value!r}, and must be one of {', '.join(known)}")
-        if name in _MODULES:
-            if find_spec(_MODULES[name]) is None:
+        if name == "openvino":
+            if find_spec("openvino") is None:
                 raise ConfigError(
-                    f"the runtime {name!r} is not installed: pip install 'danet[{name}]'"
+                    "the runtime 'openvino' is not installed: pip install 'danet[openvino]'"
                 )
             if compiled:
-                raise ConfigError(f"compile is for PyTorch, and the runtime is {name!r}")
-        if name == "onnx" and dtype not in ("auto", "float32"):
-            raise ConfigError(f"dtype is {dtype!r}, and the runtime 'onnx' has float32 alone")
-        if others and (compiled or name in _MODULES):
+                raise ConfigError("compile is for PyTorch, and the runtime is 'openvino'")
+        if others and (compiled or name == "openvino"):
             raise ConfigError(
                 "several devices are for PyTorch without compile: the runtime is "
                 f"{name!r}, and compile is {compiled}"
@@ -109,7 +105,7 @@ class Runtime:
         if self.dtype != "auto":
             found: torch.dtype = getattr(torch, self.dtype)
             return found
-        return torch.float32 if self.name == "onnx" else fast_dtype(device)
+        return fast_dtype(device)
 
     def chosen(self, network: Network, pixels: int) -> str:
         """The runtime for a picture of so many pixels: the one that was named, or what "auto" is.
@@ -155,19 +151,19 @@ class Runtime:
     def _running(self, network: Network, name: str) -> Iterator[Predict]:
         device = next(network.parameters()).device
         dtype = self.resolved_dtype(device)
-        if name in _MODULES:
+        if name == "openvino":
             if device.type != "cpu":
                 raise ConfigError(
-                    f"the runtime {name!r} computes on the CPU, and the network is on {device}"
+                    f"the runtime 'openvino' computes on the CPU, and the network is on {device}"
                 )
             try:
-                residual = self._converted(network, name, dtype)
+                residual = self._converted(network, dtype)
             except ConfigError as error:
                 if self.name != "auto":
                     raise
                 warnings.warn(f"{error}; PyTorch computes instead", DanetWarning, stacklevel=2)
             else:
-                yield _adding(network, residual, name)
+                yield _adding(network, residual)
                 return
         forward = self._compiled(network) if self.compiled else network
         # One context for all calls: it keeps the weights that it has turned into another type.
@@ -190,20 +186,19 @@ class Runtime:
         return self._made[1]
 
     def _converted(
-        self, network: Network, name: str, dtype: torch.dtype
+        self, network: Network, dtype: torch.dtype
     ) -> Callable[[NDArray[Any]], NDArray[Any]]:
         """The residual, made for the weights as they are."""
         threads = torch.get_num_threads()
         with _MAKING:
             key = (threads, dtype, _state(network))
             if self._made is None or self._made[0] != key:
-                make = _openvino if name == "openvino" else _onnx
                 try:
-                    self._made = key, make(network, dtype, threads)
-                # The converters raise nearly anything.
+                    self._made = key, _openvino(network, dtype, threads)
+                # The converter raises nearly anything.
                 except Exception as error:
                     raise ConfigError(
-                        f"the runtime {name!r} cannot take the network: {one_line(error)}"
+                        f"the runtime 'openvino' cannot take the network: {one_line(error)}"
                     ) from error
             return self._made[1]
 
@@ -236,9 +231,7 @@ def _forward(forward: Callable[..., Tensor], device: torch.device, *, joined: bo
     return predict
 
 
-def _adding(
-    network: Network, residual: Callable[[NDArray[Any]], NDArray[Any]], name: str
-) -> Predict:
+def _adding(network: Network, residual: Callable[[NDArray[Any]], NDArray[Any]]) -> Predict:
     sign = 1 if isinstance(network, GeneratorNetwork) else -1
 
     def predict(pixels: Tensor) -> Tensor:
@@ -247,12 +240,12 @@ def _adding(
         given = pixels.detach().cpu().contiguous().numpy()
         try:
             found = residual(given)
-        # The runtimes have errors of their own, those for a lack of memory among them.
+        # OpenVINO has errors of its own, those for a lack of memory among them.
         except Exception as error:
             plain = RuntimeError(one_line(error))
             if is_out_of_memory(plain):
                 raise plain from error
-            raise DanetError(f"the runtime {name!r} failed: {plain}") from error
+            raise DanetError(f"the runtime 'openvino' failed: {plain}") from error
         return torch.from_numpy(given[:, :3] + sign * found)
 
     return predict
@@ -296,21 +289,5 @@ def _openvino(
     def residual(pixels: NDArray[Any]) -> NDArray[Any]:
         with computing:
             return np.array(compiled(pixels)[0])
-
-    return residual
-
-
-def _onnx(
-    network: Network, dtype: torch.dtype, threads: int
-) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    onnxruntime = import_module("onnxruntime")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    model = to_onnx(network.backbone, {"input": _example(network)}, "residual")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-    def residual(pixels: NDArray[Any]) -> NDArray[Any]:
-        result: NDArray[Any] = session.run(None, {"input": pixels.astype(np.float32)})[0]
-        return result
 
     return residual

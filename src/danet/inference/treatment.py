@@ -14,7 +14,7 @@ from torch import Tensor
 
 from danet.errors import ConfigError, ImageError
 from danet.images import ImageForm, Picture, difference_from_tensor, from_tensor, to_tensor
-from danet.images.parts import size_of
+from danet.images.parts import raster
 from danet.inference.ensemble import self_ensemble, views
 
 __all__ = ["Spread", "Treatment", "check_out", "result_layout"]
@@ -101,10 +101,10 @@ def result_layout(
         >>> result_layout(np.zeros((45, 70, 4), np.uint8), Treatment(residual=True))
         ((45, 70, 3), dtype('float32'))
     """
-    height, width = size_of(image)
+    size = raster(image).size
     like = treatment.picture(*to_tensor(image[:1, :1]))
     assert isinstance(like, np.ndarray)
-    return (height, width, *like.shape[2:]), like.dtype
+    return (*size, *like.shape[2:]), like.dtype
 
 
 def check_out(out: object, image: Picture, treatment: Treatment) -> None:

@@ -53,14 +53,14 @@ class Denoiser(Pretrained):
             short type where the device has units for it, see `danet.devices.fast_dtype`.  The
             picture itself stays in float32.
         compile: whether PyTorch compiles the network, which needs a C++ compiler and a minute.
-        runtime: "torch", "openvino" or "onnx"; the last two compute on the CPU alone, and need
-            ``pip install 'danet[openvino]'`` or ``'danet[onnx]'``.  "auto" is "openvino" for
-            pictures from 8 megapixels in float32 on a CPU, where it is installed, and else
-            "torch".
+        runtime: "torch", or "openvino", which computes on the CPU only and needs ``pip install
+            'danet[openvino]'``.  "auto" is "openvino" for pictures from 8 megapixels in float32
+            on a CPU, where it is installed, and else "torch".
 
     Attributes:
         network: the network, an ordinary module.  Train it by calling it directly.
-        engine: the settings from ``tile`` on.
+        engine: what applies it to pictures; ``engine.settings`` has ``tile``, ``max_memory``,
+            ``halo`` and ``border``, which may be changed.
 
     Raises:
         WeightsError: there are no such weights, or they do not fit.
@@ -158,7 +158,7 @@ class Denoiser(Pretrained):
         treatment = Treatment(strength, self_ensemble, residual)
         if out is not None:
             check_out(out, image, treatment)
-        return self._run(image, out=out, treatment=treatment)[0]
+        return next(self.engine.run(image, out=out, treatment=treatment))
 
     def map(
         self,
@@ -201,7 +201,7 @@ class Denoiser(Pretrained):
             raise ConfigError(f"batch_size is {batch_size}, and must be at least 1")
 
         def denoise(pixels: Tensor) -> Tensor:
-            return pixels - cast(Tensor, self._run(pixels, treatment=treatment)[0])
+            return pixels - cast(Tensor, next(self.engine.run(pixels, treatment=treatment)))
 
         results: Any = in_batches(pictures, denoise, batch_size)
         if progress:
@@ -234,7 +234,8 @@ class Denoiser(Pretrained):
             >>> Denoiser(build("denoiser", width=2)).uncertainty(np.zeros((45, 70))).shape
             (45, 70)
         """
-        return cast("NDArray[np.float32] | Tensor", self._run(image, treatment=Spread())[0])
+        spread = next(self.engine.run(image, treatment=Spread()))
+        return cast("NDArray[np.float32] | Tensor", spread)
 
     def example(self) -> Image.Image:
         """A drawing with Gaussian noise, and denoised, side by side, as model cards show it."""

@@ -60,14 +60,6 @@ class NoiseGenerator(Pretrained, Sampler):
         check_draws(n, seed)
         check_picture(clean)
         entropy = np.random.SeedSequence(seed).entropy
-        border = self.engine.border_of(self.network)
-
-        def noisy() -> Iterator[Picture]:
-            at_once = self.engine.draws_at_once(self.network, clean, n)
-            for first in range(0, n, at_once):
-                samples = range(first, min(first + at_once, n))
-                yield from self._run(
-                    clean, [latent_of(clean, [entropy, k], border) for k in samples]
-                )
-
-        return noisy()
+        border = self.engine.border
+        latents = (latent_of(clean, [entropy, k], border) for k in range(n))
+        return self.engine.run(clean, latents, n)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from danet.images import Picture
-from danet.images.parts import Area, size_of
+from danet.images.parts import Area, raster
 from danet.inference.engine import Latent
 from danet.inference.sizes import pad
 
@@ -93,10 +93,10 @@ def latent_of(clean: Picture, seeds: list[Any], border: int) -> Latent:
     Each picture has a stream of its own, so that neither the batch nor the tiles change it.  In
     the border, a reflection of z would make stronger noise at the picture's sides.
     """
-    height, width = (length + 2 * border for length in size_of(clean))
-    pictures = clean.shape[0] if isinstance(clean, Tensor) and clean.ndim == 4 else 1
+    given = raster(clean)
+    height, width = (length + 2 * border for length in given.size)
     sources = []
-    for index in range(pictures):
+    for index in range(given.count):
         state = np.random.SeedSequence([*seeds, index]).generate_state(1, np.uint64)
         sources.append(NormalRows(int(state[0]), (height, width)))
 

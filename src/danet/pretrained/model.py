@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
 from danet.devices import usable_device, usable_devices
 from danet.errors import WeightsError
-from danet.images import Picture
-from danet.inference.engine import Engine, Latent
+from danet.inference.engine import Engine, EngineSettings
 from danet.inference.export import Exported, export
 from danet.inference.runtimes import Runtime
-from danet.inference.treatment import Treatment
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.weights import CardFacts, FetchOptions, find, load_network, save_network
 
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Pretrained", "Settings"]
 
-_PLAIN = Treatment()
 _CARD = """\
 ---
 library_name: danet
@@ -71,9 +66,6 @@ class Pretrained:
 
     _network_class: ClassVar[type[DenoiserNetwork] | type[GeneratorNetwork]]
 
-    network: DenoiserNetwork | GeneratorNetwork
-    engine: Engine
-
     def __init__(  # noqa: PLR0913  # Settings, one for one, so that help() shows them
         self,
         weights: str | os.PathLike[str] | DenoiserNetwork | GeneratorNetwork = "photo",
@@ -90,7 +82,7 @@ class Pretrained:
     ) -> None:
         places = usable_devices(device, devices)
         computing = Runtime(runtime, dtype, compile, places[1:])
-        self.engine = Engine(computing, tile, max_memory, halo, border)
+        settings = EngineSettings(tile, max_memory, halo, border)
         if isinstance(weights, nn.Module):
             right = self._network_class
             if not isinstance(weights, right):
@@ -98,11 +90,11 @@ class Pretrained:
                     f"the network is a {type(weights).__name__}, and that of a "
                     f"{type(self).__name__} must be a danet.networks.{right.__name__}"
                 )
-            self.network = weights
+            network = weights
         else:
             path = find(weights, self._network_class.kind)
-            self.network = load_network(path, self._network_class.kind, device=places[0])
-        self.engine.check(self.network)
+            network = load_network(path, self._network_class.kind, device=places[0])
+        self.engine = Engine(network, computing, settings)
         if devices is not None or device != "auto":
             self.network.to(places[0])
 
@@ -181,7 +173,7 @@ class Pretrained:
             DanetError: the network cannot be exported, the results differ, or the file cannot
                 be written.
         """
-        return export(self.network, path, about, border=self.engine.border_of(self.network))
+        return export(self.network, path, about, border=self.engine.border)
 
     def push_to_hub(
         self,
@@ -245,28 +237,11 @@ class Pretrained:
         return self
 
     @property
+    def network(self) -> DenoiserNetwork | GeneratorNetwork:
+        """The network, an ordinary module."""
+        return self.engine.network
+
+    @property
     def device(self) -> torch.device:
         """Where the network is, and computes; of several devices the first."""
         return next(self.network.parameters()).device
-
-    def _run(
-        self,
-        image: Picture,
-        latents: Sequence[Latent | None] = (None,),
-        out: NDArray[Any] | None = None,
-        treatment: Treatment = _PLAIN,
-    ) -> list[Picture]:
-        """Apply the network to a picture, once for each latent."""
-        with _evaluating(self.network):
-            return self.engine.apply(self.network, image, latents, out, treatment)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode for the block."""
-    training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(training)
