@@ -222,6 +222,8 @@ def test_strength_self_ensemble_and_residual(run: Run, weights: Path) -> None:
         (["--strength", "0"], {"strength": 0.0}),
         (["--strength", "1.5"], {"strength": 1.5}),
         (["--self-ensemble"], {"self_ensemble": True}),
+        (["--luma", "0.3"], {"strength": (0.3, 1.0)}),
+        (["--strength", "0.5", "--chroma", "1.2"], {"strength": (0.5, 1.2)}),
     ]
     for arguments, settings in cases:
         assert run("denoise", "noisy.png", "-o", "clean.png", *arguments) == 0
@@ -234,6 +236,19 @@ def test_strength_self_ensemble_and_residual(run: Run, weights: Path) -> None:
     assert noise.min() < 0
     expected = (noise * 255 + 127.5).clip(0, 255)
     assert np.abs(pixels("noise.png") - expected).max() <= 0.51
+
+
+def test_a_mask_leaves_what_is_black(run: Run) -> None:
+    noisy = np.asarray(images.read_image(picture("noisy.png")))
+    mask = np.zeros(noisy.shape[:2], np.uint8)
+    mask[:, : noisy.shape[1] // 2] = 255
+    Image.fromarray(mask).save("mask.png")
+    assert run("denoise", "noisy.png", "-o", "all.png") == 0
+    assert run("denoise", "noisy.png", "-o", "some.png", "--mask", "mask.png") == 0
+    taken = mask[..., None] == 255
+    np.testing.assert_array_equal(pixels("some.png"), np.where(taken, pixels("all.png"), noisy))
+    Image.fromarray(mask[1:]).save("mask.png")
+    assert run("denoise", "noisy.png", "-o", "some.png", "--mask", "mask.png") == 2
 
 
 def test_quality_and_every_frame(run: Run) -> None:

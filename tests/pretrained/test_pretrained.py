@@ -393,3 +393,67 @@ def test_small_tile_is_an_error(tiny_weights: Path) -> None:
 def test_unknown_name_is_an_error() -> None:
     with pytest.raises(WeightsError, match="no weights called 'phto'"):
         Denoiser("phto")
+
+
+def test_luma_and_chroma_are_taken_apart(denoiser: Denoiser) -> None:
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    image = torch.rand(3, 45, 70)
+    noise = denoiser(image, residual=True)
+    luma = (weights * noise).sum(dim=0, keepdim=True).expand(3, -1, -1)
+    for strength, expected in (
+        ((1.0, 0.0), luma),
+        ((0.0, 1.0), noise - luma),
+        ((0.5, 2.0), 2 * noise - 1.5 * luma),
+        ((0.7, 0.7), 0.7 * noise),
+    ):
+        taken = denoiser(image, residual=True, strength=strength)
+        torch.testing.assert_close(taken, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+@pytest.mark.parametrize("self_ensemble", [False, True])
+def test_a_mask_says_how_much_is_taken_where(
+    denoiser: Denoiser, tile: int | None, self_ensemble: bool
+) -> None:
+    generator = np.random.default_rng(0)
+    image = torch.from_numpy(generator.random((3, 45, 301), np.float32))
+    mask = generator.random((45, 301, 2), np.float32) * 2
+    options: dict[str, Any] = {"residual": True, "self_ensemble": self_ensemble}
+    luma, chroma = (denoiser(image, strength=one, **options) for one in ((1, 0), (0, 1)))
+    denoiser.engine.settings.tile = tile
+    taken = denoiser(image, strength=mask, **options)
+    first, second = (torch.from_numpy(mask[..., part]) for part in (0, 1))
+    torch.testing.assert_close(taken, first * luma + second * chroma, rtol=0, atol=1e-6)
+
+
+def test_a_mask_may_be_a_picture_and_is_for_every_picture_of_a_batch(denoiser: Denoiser) -> None:
+    batch = torch.rand(2, 3, 37, 50)
+    mask = np.zeros((37, 50), np.uint8)
+    mask[:, :25] = 255
+    for kind in (mask, Image.fromarray(mask), mask / 255):
+        result = denoiser(batch, strength=kind)
+        assert torch.equal(result[..., 25:], batch[..., 25:])
+        whole = denoiser(batch)
+        torch.testing.assert_close(result[..., :25], whole[..., :25], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("strength", "message"),
+    [
+        (np.zeros((37, 51)), "the mask is of shape"),
+        (np.full((37, 50), -1.0), "at least 0"),
+        (np.full((37, 50), np.nan), "at least 0"),
+        (np.zeros((37, 50, 3), np.uint8), "it has colours"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(
+    denoiser: Denoiser, strength: Any, message: str
+) -> None:
+    with pytest.raises(ImageError, match=message):
+        denoiser(picture(), strength=strength)
+
+
+@pytest.mark.parametrize("strength", [(1.0,), (1.0, 1.0, 1.0), (1.0, -1.0)])
+def test_bad_strengths_of_luma_and_chroma(denoiser: Denoiser, strength: Any) -> None:
+    with pytest.raises(ConfigError, match="strength is"):
+        denoiser(picture(), strength=strength)

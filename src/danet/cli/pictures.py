@@ -48,6 +48,20 @@ def add_commands(commands: Any) -> None:
         help="how much of the noise is taken: 0 none, 1 all that is found, above 1 more "
         "(default: %(default)s)",
     )
+    for part, what in (("luma", "brightness"), ("chroma", "colours")):
+        denoise.add_argument(
+            f"--{part}",
+            type=_strength,
+            metavar="STRENGTH",
+            help=f"how much of the noise in the {what} is taken (default: that of --strength)",
+        )
+    denoise.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="a picture of the same size, whose white takes the noise and whose black leaves it; "
+        "it lies as the pixels in the file do, whatever the EXIF orientation",
+    )
     denoise.add_argument(
         "--self-ensemble",
         action="store_true",
@@ -146,8 +160,11 @@ def _denoise(options: argparse.Namespace) -> int:
     check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     denoiser.engine.settings.jobs = options.jobs
-    names = ("strength", "self_ensemble", "residual")
-    settings: dict[str, Any] = {name: getattr(options, name) for name in names}
+    settings: dict[str, Any] = {
+        "strength": _strengths(options),
+        "self_ensemble": options.self_ensemble,
+        "residual": options.residual,
+    }
 
     def work(picture: Path, outputs: list[Path]) -> None:
         (output,) = outputs
@@ -155,7 +172,7 @@ def _denoise(options: argparse.Namespace) -> int:
         def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
             is_mapped = isinstance(pixels, np.memmap)
             make = partial(scratch_array, output.parent) if is_mapped else np.empty
-            layout = result_layout(pixels, Treatment(**settings))
+            layout = result_layout(pixels, Treatment(residual=options.residual))
             result = denoiser(pixels, out=make(*layout), **settings)
             if not options.residual or pixels.dtype.kind == "f" or output.suffix.lower() == ".npy":
                 return result
@@ -166,6 +183,21 @@ def _denoise(options: argparse.Namespace) -> int:
 
     with _picture_limits(options.max_pixels):
         return do_jobs(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)
+
+
+def _strengths(options: argparse.Namespace) -> float | tuple[float, float] | NDArray[Any]:
+    """The strength of luma and chroma, of each pixel where there is a mask."""
+    import numpy as np
+
+    from danet import images
+
+    both = options.luma, options.chroma
+    luma, chroma = (options.strength if value is None else value for value in both)
+    if options.mask is None:
+        return luma if luma == chroma else (luma, chroma)
+    refuse_folder(options.mask)
+    pixels, _ = images.to_tensor(images.read_image(options.mask))
+    return pixels[0].mean(dim=0).numpy()[..., None] * np.array([luma, chroma], np.float32)
 
 
 def _around_grey(noise: NDArray[np.float32], out: NDArray[Any]) -> NDArray[Any]:

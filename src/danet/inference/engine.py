@@ -27,8 +27,8 @@ from danet.inference.treatment import Treatment
 
 __all__ = ["Engine", "EngineSettings", "Latent"]
 
-# What is drawn for some of the pictures of a tensor, and an area of each, which may reach beyond
-# it: N x 1 x h x w.
+# What is joined to some of the pictures of a tensor, for an area of each, which may reach beyond
+# it: N x C x h x w.
 Latent = Callable[[range, Area], Tensor]
 
 # Of the memory that is free.
@@ -125,8 +125,9 @@ class Engine:
 
         Args:
             image: as `danet.images.to_tensor` takes it.
-            latents: z for the areas of the picture, and for those that reach into the border;
-                None for a denoiser.  They are taken as they are needed.
+            latents: what is joined to areas of the picture, and to those that reach into the
+                border: z for a generator, a mask of strengths or None for a denoiser.  They are
+                taken as they are needed.
             draws: how many latents there are.
             out: an array to write the (only) result to.
             treatment: what is done to a picture with a denoiser.

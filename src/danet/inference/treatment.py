@@ -5,19 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from danet.errors import ConfigError, ImageError
 from danet.images import ImageForm, Picture, difference_from_tensor, from_tensor, to_tensor
-from danet.images.parts import raster
+from danet.images.parts import Area, raster
 from danet.inference.ensemble import self_ensemble, views
+from danet.inference.sizes import pad
+from danet.inference.tiling import Tile
 
-__all__ = ["Spread", "Treatment", "check_out", "result_layout"]
+__all__ = ["Spread", "Strength", "Treatment", "check_out", "result_layout", "strength_planes"]
+
+Strength: TypeAlias = float | tuple[float, float] | Image.Image | NDArray[Any]
+"""One number, two for luma and chroma, or a mask of the picture's size."""
+
+# The weights of red, green and blue in luma: ITU-R BT.601.
+_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -26,13 +35,14 @@ class Treatment:
 
     Attributes:
         strength: how much of the noise that the network finds is taken: 0 none, 1 all, and above 1
-            more than that.
+            more than that; or two such numbers, for its luma and its chroma.  None: they are joined
+            to each pixel as two more channels, see `strength_planes`.
         self_ensemble: take the mean over eight flips and rotations of the picture as it is padded
             for the network, so that tiles do not change it; see `danet.inference.ensemble`.
         residual: give what is taken instead of the picture without it.
 
     Raises:
-        ConfigError: the strength is negative or not finite.
+        ConfigError: a strength is negative or not finite.
 
     Example:
         >>> half = Treatment(strength=0.5)
@@ -40,14 +50,18 @@ class Treatment:
         tensor(0.2500)
     """
 
-    strength: float = 1.0
+    strength: float | tuple[float, float] | None = 1.0
     self_ensemble: bool = False
     residual: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.strength) and self.strength >= 0):
+        given = self.strength if isinstance(self.strength, tuple) else (self.strength,)
+        for value in given:
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"strength is {value}, and must be a finite number of at least 0")
+        if isinstance(self.strength, tuple) and len(self.strength) != 2:
             raise ConfigError(
-                f"strength is {self.strength}, and must be a finite number of at least 0"
+                f"strength is {self.strength}, and must be one number, or two: luma, chroma"
             )
 
     def tensor(self, predict: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
@@ -61,10 +75,18 @@ class Treatment:
         Returns:
             What becomes of the pixels, or what is taken from them; N x 3 x H x W.
         """
+        factors: Any = self.strength
+        if factors is None:
+            pixels, factors = pixels[:, :3], pixels[:, 3:]
         result = self_ensemble(pixels, predict) if self.self_ensemble else predict(pixels)
-        if self.strength != 1:
-            result = torch.lerp(pixels.to(result.device), result, self.strength)
-        return pixels.to(result.device) - result if self.residual else result
+        pixels = pixels.to(result.device)
+        if isinstance(factors, Tensor):
+            result = pixels - _scaled(pixels - result, *factors.to(result.device).split(1, dim=1))
+        elif isinstance(factors, tuple):
+            result = pixels - _scaled(pixels - result, *factors)
+        elif factors != 1:
+            result = torch.lerp(pixels, result, factors)
+        return pixels - result if self.residual else result
 
     def picture(self, tensor: Tensor, form: ImageForm) -> Picture:
         """Turn what `tensor` gave into a picture, or a difference, of a form."""
@@ -87,6 +109,64 @@ class Spread(Treatment):
             mean = mean + difference / count
             squares = squares + difference * (result - mean)
         return (squares / 7).sqrt()
+
+
+def _scaled(noise: Tensor, luma: Any, chroma: Any) -> Tensor:
+    """Noise, N x 3 x H x W, with its luma and its chroma multiplied by factors."""
+    grey = (noise * noise.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    scaled: Tensor = chroma * noise + (luma - chroma) * grey
+    return scaled
+
+
+def strength_planes(
+    strength: Image.Image | NDArray[Any], image: Picture
+) -> Callable[[range, Area], Tensor]:
+    """Strengths of each pixel of a picture, as the engine joins them to its parts.
+
+    Args:
+        strength: a grey picture, of integers or a PIL image, whose white is 1; or floats of at
+            least 0, H x W, or H x W x 2 for luma and chroma.
+        image: the picture, H x W.
+
+    Returns:
+        What gives N x 2 x h x w for N pictures and an area, which may reach beyond them.
+
+    Raises:
+        ImageError: the strengths are not of the picture's size, have colours, or are negative
+            or not finite.
+
+    Example:
+        >>> planes = strength_planes(np.full((45, 70), 0.5), np.zeros((45, 70, 3)))
+        >>> planes(range(1), (slice(-3, 48), slice(0, 70))).shape
+        torch.Size([1, 2, 51, 70])
+    """
+    size = raster(image).size
+    if isinstance(strength, np.ndarray) and strength.dtype.kind == "f":
+        values = strength if strength.ndim == 3 else strength[..., None]
+        if not (np.isfinite(values).all() and values.min(initial=0) >= 0):
+            raise ImageError("the strengths of a mask must be finite numbers of at least 0")
+    else:
+        pixels, form = to_tensor(strength)
+        if not form.grey:
+            raise ImageError("a mask must be a grey picture, and it has colours")
+        values = pixels[0, :1].permute(1, 2, 0).numpy()
+    if values.shape not in ((*size, 1), (*size, 2)):
+        raise ImageError(
+            f"the mask is of shape {values.shape}, and the picture has {size[0]} rows and "
+            f"{size[1]} columns"
+        )
+    both = np.broadcast_to(values, (*size, 2)).astype(np.float32)
+    whole = torch.from_numpy(both).permute(2, 0, 1)[None]
+
+    def planes(group: range, area: Area) -> Tensor:
+        rows, columns = (
+            slice(max(span.start, 0), min(span.stop, length))
+            for span, length in zip(area, size, strict=True)
+        )
+        part = pad(whole[..., rows, columns], Tile(area, (rows, columns), (rows, columns)).beyond)
+        return part.expand(len(group), -1, -1, -1)
+
+    return planes
 
 
 def result_layout(

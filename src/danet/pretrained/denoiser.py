@@ -13,7 +13,7 @@ from torch import Tensor
 from danet.errors import ConfigError
 from danet.images import Picture
 from danet.inference.batching import in_batches
-from danet.inference.treatment import Spread, Treatment, check_out
+from danet.inference.treatment import Spread, Strength, Treatment, check_out, strength_planes
 from danet.networks import DenoiserNetwork
 from danet.pretrained.drawing import drawing, side_by_side
 from danet.pretrained.model import Pretrained
@@ -80,7 +80,7 @@ class Denoiser(Pretrained):
         self,
         image: _PictureT,
         *,
-        strength: float = 1.0,
+        strength: Strength = 1.0,
         residual: Literal[False] = False,
         self_ensemble: bool = False,
         out: NDArray[Any] | None = None,
@@ -91,7 +91,7 @@ class Denoiser(Pretrained):
         self,
         image: Tensor,
         *,
-        strength: float = 1.0,
+        strength: Strength = 1.0,
         residual: Literal[True],
         self_ensemble: bool = False,
     ) -> Tensor: ...
@@ -101,7 +101,7 @@ class Denoiser(Pretrained):
         self,
         image: Image.Image | NDArray[Any],
         *,
-        strength: float = 1.0,
+        strength: Strength = 1.0,
         residual: Literal[True],
         self_ensemble: bool = False,
         out: NDArray[np.float32] | None = None,
@@ -111,7 +111,7 @@ class Denoiser(Pretrained):
         self,
         image: Picture,
         *,
-        strength: float = 1.0,
+        strength: Strength = 1.0,
         residual: bool = False,
         self_ensemble: bool = False,
         out: NDArray[Any] | None = None,
@@ -126,7 +126,10 @@ class Denoiser(Pretrained):
                 [0, 1]; or a torch tensor, C x H x W or N x C x H x W, of float in [0, 1].  C is 1
                 (grey), 2 (grey and alpha), 3 or 4 (RGBA).  It is left as it is.
             strength: how much of the noise that the network finds is taken: 0 none, 1 all,
-                and above 1 more than that.
+                and above 1 more than that.  Two such numbers are for its luma (brightness) and its
+                chroma (colours).  For a strength of each pixel give a mask of the picture's
+                size: a grey picture, PIL or integers, whose white is 1; or floats, H x W, or
+                H x W x 2 for luma and chroma.
             residual: give the noise that is taken instead of the picture without it.
             self_ensemble: take the mean over the eight flips and rotations of the picture, see
                 `danet.inference.ensemble.self_ensemble`.  It takes eight times as long.
@@ -141,9 +144,9 @@ class Denoiser(Pretrained):
             picture less the residual is the result, before it is clamped and rounded.
 
         Raises:
-            ImageError: the picture cannot be taken, or the result not be written to ``out``;
-                the message says why.
-            ConfigError: the strength is negative or not finite.
+            ImageError: the picture or the mask cannot be taken, or the result not be written to
+                ``out``; the message says why.
+            ConfigError: a strength is negative or not finite.
             DanetError: the memory does not suffice.
 
         Example:
@@ -155,16 +158,20 @@ class Denoiser(Pretrained):
             >>> denoiser(np.zeros((45, 70), np.uint8), residual=True).dtype
             dtype('float32')
         """
-        treatment = Treatment(strength, self_ensemble, residual)
+        if isinstance(strength, Image.Image | np.ndarray):
+            planes = strength_planes(strength, image)
+            treatment = Treatment(None, self_ensemble, residual)
+        else:
+            planes, treatment = None, Treatment(strength, self_ensemble, residual)
         if out is not None:
             check_out(out, image, treatment)
-        return next(self.engine.run(image, out=out, treatment=treatment))
+        return next(self.engine.run(image, [planes], out=out, treatment=treatment))
 
     def map(
         self,
         pictures: Iterable[_PictureT],
         *,
-        strength: float = 1.0,
+        strength: float | tuple[float, float] = 1.0,
         self_ensemble: bool = False,
         batch_size: int = 16,
         progress: bool = False,
@@ -174,7 +181,7 @@ class Denoiser(Pretrained):
         Args:
             pictures: as for calling the denoiser, of mixed kinds if need be.  They are taken
                 as they are needed, some ahead, and can be without end.
-            strength: as for calling the denoiser.
+            strength: as for calling the denoiser, a mask excepted.
             self_ensemble: as for calling the denoiser.
             batch_size: the most pictures that are computed at once; large ones are fewer.
             progress: show a progress bar on standard error.
