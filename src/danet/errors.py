@@ -1,4 +1,8 @@
-"""The errors that danet raises and the warning it gives, and how an error reads in one line."""
+"""The errors that danet raises and the warning it gives, their one line, and a check of counts."""
+
+from __future__ import annotations
+
+from numbers import Integral
 
 __all__ = [
     "ConfigError",
@@ -7,6 +11,8 @@ __all__ = [
     "DataError",
     "ImageError",
     "WeightsError",
+    "check_count",
+    "is_count",
     "one_line",
 ]
 
@@ -43,3 +49,23 @@ def one_line(message: object) -> str:
         ('first, second', 'MemoryError')
     """
     return " ".join(str(message).split()) or type(message).__name__
+
+
+def is_count(value: object, least: int = 0) -> bool:
+    """Whether a value is a whole number, not below another; True and 1.0 are none."""
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
+
+
+def check_count(name: str, value: object, least: int = 0) -> None:
+    """Refuse a seed or a number of things that is of no use.
+
+    Raises:
+        ConfigError: it is not a whole number, or below ``least``.
+
+    Example:
+        >>> check_count("n", True, least=1)
+        Traceback (most recent call last):
+        danet.errors.ConfigError: n is True, and must be a whole number from 1
+    """
+    if not is_count(value, least):
+        raise ConfigError(f"{name} is {value!r}, and must be a whole number from {least}")

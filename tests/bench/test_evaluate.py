@@ -103,7 +103,7 @@ def test_generated_noise_is_measured() -> None:
         assert generated["autocorrelation_distance"] == pytest.approx(np.mean(lags))
         assert generated["noise_std"] == pytest.approx(np.mean([n.std() for n in made]), rel=1e-4)
         assert generated["seconds_per_megapixel"] > 0
-    with pytest.raises(ConfigError, match="n is 0"):
+    with pytest.raises(ConfigError, match="fakes is 0"):
         evaluate_noise(PAIRS, generator, fakes=0)
 
 

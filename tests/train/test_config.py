@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,16 +69,18 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("section", "key", "values", "right"),
     [
-        ("", "updates", [0], "at least 1"),
-        ("", "critic_updates", [0], "at least 1"),
-        ("", "batch_size", [0], "at least 1"),
-        ("", "patch_size", [0], "at least 1"),
-        ("", "critic_width", [0], "at least 1"),
-        ("", "checkpoint_every", [0], "at least 1"),
-        ("", "log_every", [0], "at least 1"),
-        ("", "extra_size", [-1], "at least 0"),
-        ("", "seed", [-1], "at least 0"),
-        ("", "workers", [-1], "at least 0"),
+        ("", "updates", [0], "a whole number from 1"),
+        ("", "critic_updates", [0], "a whole number from 1"),
+        ("", "batch_size", [0], "a whole number from 1"),
+        ("", "patch_size", [0], "a whole number from 1"),
+        ("", "critic_width", [0], "a whole number from 1"),
+        ("", "checkpoint_every", [0], "a whole number from 1"),
+        ("", "log_every", [0], "a whole number from 1"),
+        ("", "updates", ["true"], "a number"),
+        ("optimizer", "warmup", ["false"], "a number"),
+        ("", "extra_size", [-1], "a whole number from 0"),
+        ("", "seed", [-1], "a whole number from 0"),
+        ("", "workers", [-1], "a whole number from 0"),
         ("data", "strengthened", [-0.1, 1.1, "nan"], "from 0 to 1"),
         ("data", "strength", [[0.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
         ("data", "scale", [[-1.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
@@ -93,8 +97,8 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("optimizer", "discriminator", [-1.0], "finite and at least 0"),
         ("optimizer", "warmup", [-1], "finite and at least 0"),
         ("optimizer", "clip", [-1.0, "nan"], "finite and at least 0"),
-        ("optimizer", "epoch", [0], "at least 1"),
-        ("", "accumulate", [0], "at least 1"),
+        ("optimizer", "epoch", [0], "a whole number from 1"),
+        ("", "accumulate", [0], "a whole number from 1"),
         ("data", "weights", [[0.0], [-1.0]], "finite numbers above 0"),
         ("optimizer", "average", [-0.1, 1.0, "nan"], "at least 0 and below 1"),
     ],
@@ -113,6 +117,14 @@ def test_numbers_out_of_range_are_named(
         message = str(refused.value)
         assert message.startswith(f"{path}: {name} is "), message
         assert f", and must be {right}" in message, message
+
+
+@pytest.mark.parametrize("value", [True, 1.5, "1"])
+def test_counts_are_whole_numbers(value: Any) -> None:
+    config = make_config(output="run", data={"root": "pairs"})
+    for name in ("updates", "seed", "workers"):
+        with pytest.raises(ConfigError, match=f"{name} is {value}, and must be a whole number"):
+            replace(config, **{name: value})
 
 
 def test_the_ends_of_the_ranges_are_taken(tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from danet.data import Pixels, source_pairs
 from danet.data.layouts import SourcePair, nam_pairs, read_mat
-from danet.errors import ConfigError, DanetError, DataError, ImageError, one_line
+from danet.errors import (
+    ConfigError,
+    DanetError,
+    DataError,
+    ImageError,
+    check_count,
+    one_line,
+)
 
 __all__ = ["DATASETS", "DndImage", "benchmark_pairs", "dnd_crops", "dnd_images", "sidd_blocks"]
 
@@ -44,10 +51,11 @@ def benchmark_pairs(dataset: str, root: Path, *, seed: int = 0) -> list[SourcePa
         seed: of the crops of ``nam``; the others take what is there.
 
     Raises:
-        ConfigError: there is no such data set.
+        ConfigError: there is no such data set, or the seed is none.
         DataError: the folder does not hold it, or not as many pairs as it has.
         ImageError: a file cannot be read.
     """
+    check_count("seed", seed)
     if dataset not in DATASETS:
         raise ConfigError(f"the data set is {dataset!r}, and must be one of {', '.join(DATASETS)}")
     if dataset == "sidd-val":

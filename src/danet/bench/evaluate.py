@@ -18,7 +18,7 @@ from danet.bench.report import Report, Scores
 from danet.data import scaled
 from danet.data.layouts import SourcePair
 from danet.devices import hardware
-from danet.errors import DataError
+from danet.errors import DataError, check_count
 
 __all__ = ["evaluate", "evaluate_noise", "machine"]
 
@@ -96,11 +96,13 @@ def evaluate_noise(
         the whole, and the ends of its interval, ``pgap_low`` and ``pgap_high``.
 
     Raises:
-        ConfigError: ``fakes`` is not positive, or the seed is negative.
+        ConfigError: ``fakes`` or the seed is no whole number, or too small.
         DataError: as `evaluate`.
         ImageError: as `evaluate`.
         DanetError: as `danet.metrics.pgap`.
     """
+    check_count("fakes", fakes, 1)
+    check_count("seed", seed)
     images: dict[str, Scores] = {}
     for number, pair in enumerate(tqdm(_some(pairs), unit="picture", disable=None)):
         clean, noisy = map(scaled, pair.read())

@@ -15,7 +15,7 @@ from danet.bench.methods import Denoise, Floats
 from danet.bench.report import Report, Scores
 from danet.data import picture_files, read_picture, scaled
 from danet.data.drawn import drawn_lines, drawn_text
-from danet.errors import ConfigError, DataError
+from danet.errors import ConfigError, DataError, check_count
 from danet.noise import DevelopedNoise, NoiseModel, WhiteGaussian
 
 __all__ = ["bundled_pictures", "evaluate_harmless"]
@@ -95,10 +95,11 @@ def evaluate_harmless(
         facts: what the report shall say about them.
 
     Raises:
-        ConfigError: as `bundled_pictures`.
+        ConfigError: the seed is none, or as `bundled_pictures`.
         DataError: the folder is none, or holds no pictures or one below 64 pixels a side.
         ImageError: a picture cannot be read.
     """
+    check_count("seed", seed)
     pictures = bundled_pictures() if folder is None else _of_folder(folder)
     images = {
         name: {

@@ -25,6 +25,7 @@ from danet.metrics.inputs import (
     take_pair,
     take_true,
 )
+from danet.noise.sampling import check_draws
 
 __all__ = ["AKLD_PRESETS", "AkldReport", "akld", "akld_report"]
 
@@ -177,6 +178,7 @@ def akld_report(
         >>> report.floor < 0.06 < 0.6 < report.no_noise
         True
     """
+    check_draws(n, seed)
     if noisy is None:
         if second is not None:
             raise ConfigError("second is given with a data set; give it with a single pair")
@@ -254,5 +256,5 @@ def _gaussian_draws(truth: Tensor, observed: Tensor, n: int, seed: int) -> Itera
 
 def _white(like: Tensor, n: int, seed: int) -> Iterator[Tensor]:
     # Drawn on the CPU, whose numbers are the same everywhere.
-    source = torch.Generator().manual_seed(seed)
+    source = torch.Generator().manual_seed(int(seed))
     return (torch.randn(like.shape, generator=source).to(like.device) for _ in range(n))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from danet import images
 from danet.data import Pixels, fingerprint
-from danet.errors import ConfigError, DanetError, DataError, ImageError
+from danet.errors import DanetError, DataError, ImageError, check_count
 from danet.metrics.inputs import draw_fakes
 from danet.metrics.quality import psnr
 
@@ -154,8 +154,9 @@ def pgap(
             gap = pgap(danet.NoiseGenerator(), pairs, tests, cache="denoisers")
             print(gap.value, gap.interval, gap.about["training"])
     """
-    if not seeds or min(seeds) < 0:
-        raise ConfigError(f"seeds are {tuple(seeds)}, and must be at least one, none negative")
+    check_count("the number of seeds", len(seeds), 1)
+    for seed in seeds:
+        check_count("seed", seed)
     if train is None:
         # The one way upward: by name, and when called.
         train = importlib.import_module("danet.train").DenoiserTraining(preset, cache)

@@ -186,8 +186,10 @@ def over_pairs(score: Score, clean: Any, noisy: Any, source: Any, n: int, seed: 
     """The mean over pairs of the mean over fakes.
 
     Raises:
+        ConfigError: ``n`` or the seed is of no use.
         ImageError: there are no fakes or no pairs.
     """
+    check_draws(n, seed)  # before a sum hides what the seed is
     means = []
     for index, (x, y) in enumerate(pairs_of(clean, noisy)):
         scores = list(score(x, y, draw_fakes(source, x, n, seed + index)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from danet.errors import ConfigError, ImageError
+from danet.errors import ImageError, check_count
 from danet.images import Picture, to_tensor
 
 __all__ = ["NoiseLevel", "noise_level"]
@@ -80,8 +80,7 @@ def noise_level(
         (array([0.05], dtype=float32), (64, 64, 1))
     """
     for name, value in (("bins", bins), ("window", window)):
-        if value < 1:
-            raise ConfigError(f"{name} is {value}, and must be at least 1")
+        check_count(name, value, 1)
     picture = _channels_first(image)
     if residual is None:
         noise = np.stack([ndimage.convolve(c, _DIFFERENCES, mode="mirror") for c in picture])

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from danet.errors import ConfigError, DanetError, DanetWarning
+from danet.errors import DanetError, DanetWarning, check_count
 from danet.metrics.inputs import check_least, chosen, take_pair
 
 __all__ = ["QUALITY_PRESETS", "check_pair", "psnr", "ssim"]
@@ -249,8 +249,7 @@ def _brightness(levels: Array) -> Array:
 
 
 def _check_border(border: int, pictures: Tensor, least: int, measure: str) -> None:
-    if border < 0:
-        raise ConfigError(f"border is {border}, and must not be negative")
+    check_count("border", border)
     check_least(pictures, least + 2 * border, measure)
 
 

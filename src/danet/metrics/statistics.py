@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from danet.errors import ConfigError
+from danet.errors import ConfigError, check_count
 from danet.metrics.inputs import check_least, take_pair
 
 __all__ = ["NoiseDistances", "NoiseStatistics", "noise_statistics"]
@@ -132,8 +132,7 @@ def noise_statistics(clean: Any, noisy: Any, *, bins: int = 16, lags: int = 5) -
         1.0
     """
     for name, value in (("bins", bins), ("lags", lags)):
-        if value < 1:
-            raise ConfigError(f"{name} is {value}, and must be at least 1")
+        check_count(name, value, 1)
     pair = take_pair(clean, noisy)
     check_least(pair[0], lags + 1, "the autocorrelation")
     # These are few numbers of much data: exact rather than quick.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from danet.errors import ConfigError, DataError
+from danet.errors import ConfigError, DataError, check_count
 from danet.noise.fitting import residuals
 from danet.noise.gaussian import PoissonGaussian, unclipped
 from danet.noise.model import Array, NoiseModel
@@ -84,8 +84,7 @@ class CorrelatedGaussian(NoiseModel):
             ImageError: a picture cannot be taken, or the two of a pair differ in size.
             DataError: there are no pairs, or a channel has no noise that can be measured.
         """
-        if radius < 0:
-            raise ConfigError(f"radius is {radius}, and must not be negative")
+        check_count("radius", radius)
         strength = PoissonGaussian.fit(pairs, srgb=srgb)
         return cls(strength, _square_root(_covariance(pairs, strength, 2 * radius), radius))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from danet.errors import ConfigError
+from danet.errors import check_count
 from danet.images import Picture, stack
 
 __all__ = ["Sampler", "check_draws"]
@@ -54,7 +54,7 @@ class Sampler(ABC):
 
         Raises:
             ImageError: the picture cannot be taken; the message says why.
-            ConfigError: n is not positive, or the seed is negative.
+            ConfigError: n or the seed is no whole number, n is not positive, or the seed negative.
             DanetError: the memory does not suffice.
 
         Example:
@@ -98,9 +98,8 @@ def check_draws(n: int, seed: int | None) -> None:
     """Refuse a number of versions or a seed that is of no use.
 
     Raises:
-        ConfigError: ``n`` is not positive, or the seed is negative.
+        ConfigError: one of them is no whole number, ``n`` is not positive, or the seed negative.
     """
-    if n < 1:
-        raise ConfigError(f"n is {n}, and must be at least 1")
-    if seed is not None and seed < 0:
-        raise ConfigError(f"seed is {seed}, and must not be negative")
+    check_count("n", n, 1)
+    if seed is not None:
+        check_count("seed", seed)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 
-from danet.errors import ConfigError
+from danet.errors import ConfigError, is_count
 from danet.networks import Kind, build
 from danet.noise import DevelopedNoise
 from danet.train.made import Variety
@@ -48,8 +49,8 @@ class _Rule(NamedTuple):
 
 
 # NaN compares false with everything, so each of these refuses it.
-_COUNT = _Rule("at least 1", lambda value: value >= 1)
-_COUNT_OR_NONE = _Rule("at least 0", lambda value: value >= 0)
+_COUNT = _Rule("a whole number from 1", partial(is_count, least=1))
+_COUNT_OR_NONE = _Rule("a whole number from 0", is_count)
 _FACTOR = _Rule("finite and at least 1", lambda value: 1 <= value < math.inf)
 _AMOUNT = _Rule("finite and at least 0", lambda value: 0 <= value < math.inf)
 _SHARE = _Rule("from 0 to 1", lambda value: 0 <= value <= 1)

@@ -71,9 +71,21 @@ def make_config(recipe: str = "danet", **settings: Any) -> TrainConfig:
         raise ConfigError(f"there is no recipe {recipe!r}{_instead(recipe, RECIPES)}")
     try:
         values = _merged(RECIPES[recipe], settings)
-        return pydantic.TypeAdapter(TrainConfig).validate_python(values)
+        config = pydantic.TypeAdapter(TrainConfig).validate_python(values)
     except pydantic.ValidationError as error:
         raise ConfigError("; ".join(map(_described, error.errors()))) from error
+    _refuse_bools(values, config)
+    return config
+
+
+def _refuse_bools(values: Mapping[str, Any], config: object, section: str = "") -> None:
+    """Refuse true and false where numbers are expected: pydantic takes them for 1 and 0."""
+    for key, value in values.items():
+        kept = getattr(config, key)
+        if isinstance(value, Mapping):
+            _refuse_bools(value, kept, f"{section}{key}.")
+        elif isinstance(value, bool) and not isinstance(kept, bool):
+            raise ConfigError(f"{section}{key} is {value}, and must be a number")
 
 
 def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:

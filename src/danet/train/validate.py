@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from danet import metrics
-from danet.errors import ConfigError, DataError
+from danet.errors import DataError, check_count
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.pretrained import Denoiser, NoiseGenerator
 
@@ -61,8 +61,7 @@ class Validation:
         fakes: int = 4,
     ) -> None:
         for name, value in (("crop", crop), ("limit", limit), ("fakes", fakes)):
-            if value < 1:
-                raise ConfigError(f"{name} is {value}, and must be at least 1")
+            check_count(name, value, 1)
         if not pairs:
             raise DataError("there are no pairs to validate on")
         self._pairs = [_middle(*pairs[index], crop) for index in _spread(len(pairs), limit)]
