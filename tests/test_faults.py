@@ -366,8 +366,7 @@ def test_objects_that_are_no_plain_arrays(denoiser: Denoiser) -> None:
     assert not check(denoiser, np.array([[None, 1]], dtype=object))
     for other in ("a.png", b"", None, 3, [[1, 2]], Path("a.png")):
         assert outcome(denoiser, other) is None
-    masked = np.ma.masked_array(pixels((4, 5)), pixels((4, 5)) > 99)
-    np.testing.assert_array_equal(denoiser(masked), denoiser(pixels((4, 5))))
+    assert not check(denoiser, np.ma.masked_array(pixels((4, 5)), pixels((4, 5)) > 99))
 
 
 @pytest.mark.filterwarnings("ignore:ComplexHalf")

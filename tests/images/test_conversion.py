@@ -48,6 +48,13 @@ def test_array_comes_back_bit_for_bit(shape: tuple[int, ...], dtype: str) -> Non
     np.testing.assert_array_equal(array, kept)
 
 
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_masked_array_is_refused(mask: bool) -> None:
+    array = np.ma.masked_array(random_array((5, 7), "uint8"), mask)
+    with pytest.raises(ImageError, match=r"masked array .* take image\.filled\(value\)"):
+        to_tensor(array)
+
+
 @pytest.mark.parametrize("dtype", TORCH_TYPES)
 @pytest.mark.parametrize(
     "shape", [(1, 5, 7), (2, 5, 7), (3, 5, 7), (4, 1, 1), (2, 1, 5, 7), (2, 4, 5, 7)]

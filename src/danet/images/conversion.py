@@ -86,8 +86,8 @@ def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
         differentiable with respect to it, and the form for `from_tensor`.
 
     Raises:
-        ImageError: the picture is of another type or shape, is empty, holds NaN or
-            infinity, or floats outside [0, 1].
+        ImageError: the picture is of another type or shape, is empty or a masked array, holds NaN
+            or infinity, or floats outside [0, 1].
 
     Example:
         >>> tensor, form = to_tensor(np.full((45, 70), 255, np.uint8))
@@ -101,6 +101,10 @@ def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
         tensor, form = _from_array(np.asarray(held))
         info = {key: held.info[key] for key in _KEPT_INFO if key in held.info}
         return tensor, replace(form, kind="pil", info=info)
+    if isinstance(image, np.ma.MaskedArray):
+        raise ImageError(
+            "a masked array has pixels without values; take image.filled(value), which has them"
+        )
     if isinstance(image, np.ndarray):
         return _from_array(np.asarray(image))
     if isinstance(image, Tensor):
