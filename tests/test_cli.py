@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import danet.train
 from danet import images
 from danet.cli import main
 from danet.data import PackedPairs
-from danet.errors import ConfigError
+from danet.errors import ConfigError, DanetWarning
 from danet.networks import build
 
 Run = Callable[..., int]
@@ -264,7 +265,10 @@ def test_quality_and_every_frame(run: Run) -> None:
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_leaves_no_half_file(weights: Path, tmp_path: Path, jobs: str) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_no_half_file(
+    weights: Path, tmp_path: Path, jobs: str, number: signal.Signals, status: int
+) -> None:
     for seed in range(60):
         picture(str(tmp_path / f"in/{seed:02}.tif"), seed, 200, 300)
     code = (
@@ -283,9 +287,9 @@ def test_ctrl_c_leaves_no_half_file(weights: Path, tmp_path: Path, jobs: str) ->
     )
     while not (tmp_path / "out/00.tif").exists() and process.poll() is None:
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == status
     (line,) = errors.splitlines()
     assert SUMMARY.fullmatch(line)
     done = files(str(tmp_path / "out"))
@@ -629,6 +633,23 @@ def test_data_of_polyu_is_chosen_by_part(
 
 def test_layouts_of_the_command_line_are_those_of_the_library() -> None:
     assert danet.cli.data._LAYOUTS == danet.data.layouts.LAYOUTS
+
+
+def test_a_warning_is_one_line(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def warn(*_: object, **__: object) -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("slow,\n  but right", DanetWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("danet.cli.pictures.do_jobs", warn)
+    assert run("denoise", str(picture("a.png")), "-o", "out") == 0
+    assert capsys.readouterr().err == "danet: warning: slow, but right\n"
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

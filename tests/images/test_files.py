@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,22 @@ def test_deep_files_keep_exif_profile_and_resolution(tmp_path: Path, suffix: str
         assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] == 800
         assert image.info["icc_profile"] == PROFILE
         assert image.info["dpi"] == pytest.approx((300, 200), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", [b"iCCP", b"zTXt", b"PLTE", b"ABCd"])
+def test_chunks_of_a_deep_png_that_are_wrong_change_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: bytes
+) -> None:
+    pytest.importorskip("imagecodecs")
+    pixels = random_pixels((5, 7, 3), "uint16")
+    np.save(tmp_path / "a.npy", pixels)
+    process_file(tmp_path / "a.npy", tmp_path / "a.png", unchanged)
+    data, body = (tmp_path / "a.png").read_bytes(), name + b"x\0\0" + zlib.compress(b"no")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    (tmp_path / "b.png").write_bytes(data[:33] + chunk + data[33:])
+    (result,) = frames_of(tmp_path / "b.png")
+    np.testing.assert_array_equal(result, pixels)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_format_without_exif_gets_the_picture_upright(tmp_path: Path) -> None:

@@ -106,6 +106,17 @@ def test_a_compressed_archive_is_refused_unread(tmp_path: Path) -> None:
         load_network(bomb, "denoiser")
 
 
+def test_a_program_of_torchscript_is_refused_before_pytorch_speaks_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "program.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("data.pkl", "constants.pkl"):
+            archive.writestr(f"program/{name}", b"")
+    with pytest.raises(
+        WeightsError, match=r"program\.pt: a program of TorchScript, not a file of w"
+    ):
+        load_network(path, "denoiser")
+
+
 @pytest.mark.parametrize(
     ("tensor", "said"),
     [

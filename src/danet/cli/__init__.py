@@ -8,7 +8,7 @@ from pathlib import Path
 
 import danet
 from danet.cli import bench, data, export, pictures, weights
-from danet.cli.console import FAILED, complain
+from danet.cli.console import FAILED, complain, owned_process
 from danet.errors import DanetError, one_line
 
 __all__ = ["main"]
@@ -26,12 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 2 when anything failed, 130 when interrupted.
 
     Raises:
-        SystemExit: the arguments are wrong (2), or help or the version was asked for (0).
+        SystemExit: the arguments are wrong (2), help or the version was asked for (0), or SIGTERM
+            came (143).
     """
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        with owned_process():
+            return command(options)
     except (DanetError, OSError) as error:
         complain(one_line(error))
         return FAILED

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
+import logging
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from danet.errors import ConfigError
+from danet.errors import ConfigError, one_line
 
 __all__ = [
     "FAILED",
@@ -16,6 +22,7 @@ __all__ = [
     "at_least",
     "complain",
     "network_settings",
+    "owned_process",
     "say",
 ]
 
@@ -101,6 +108,44 @@ def _size(text: str) -> int:
         return read_size(text)
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+@contextmanager
+def owned_process() -> Iterator[None]:
+    """What a program may do to its process, and a library may not.
+
+    SIGTERM ends it as Ctrl-C does, so that no unfinished file stays.  What the readers say of odd
+    files is dropped, as danet has its own line for it; other warnings become one line each.
+    """
+    # Each reader is silenced by its own means.  Another file behind descriptor 2 would silence all
+    # at once, and the progress bar, every other thread and the last words of a crash with them.
+    for name in ("PIL", "imagecodecs", "tifffile"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    _silence_libtiff()
+    in_main = threading.current_thread() is threading.main_thread()  # no other may set a handler
+    before = signal.signal(signal.SIGTERM, _end) if in_main else None
+    try:
+        with warnings.catch_warnings():
+            readers = r"PIL\.|torch\.(_utils|serialization|storage)"
+            warnings.filterwarnings("ignore", module=readers)
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(message)}")
+            yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _silence_libtiff() -> None:
+    """Take the handler of errors from the libtiff that Pillow uses, which prints them."""
+    from PIL import _imaging
+
+    # Found through the module that is linked to it.  A build that hides it goes on printing.
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def complain(line: str) -> None:

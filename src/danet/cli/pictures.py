@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +23,7 @@ __all__ = ["add_commands"]
 
 _STATUS = """\
 exit status: 0 when every picture is done or skipped, 2 when one failed (the others are done all
-the same) or the arguments are wrong, 130 when interrupted
+the same) or the arguments are wrong, 130 or 143 when interrupted
 """
 
 
@@ -246,16 +244,12 @@ def _generate(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _picture_limits(max_pixels: int) -> Iterator[None]:
-    """Let Pillow refuse larger pictures, and the readers be silent on odd metadata."""
+    """Let Pillow refuse larger pictures."""
     from PIL import Image
 
-    for name in ("PIL", "tifffile"):
-        logging.getLogger(name).addHandler(logging.NullHandler())
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # it warns at this, and refuses at twice
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            yield
+        yield
     finally:
         Image.MAX_IMAGE_PIXELS = before

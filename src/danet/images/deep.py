@@ -48,7 +48,8 @@ LOSSLESS = frozenset({"raw", "packbits", "lzw", "deflate", "adobe_deflate", "lzm
 
 _DEEP_PNG = ("LA;16B", "RGB;16B", "RGBA;16B")
 _MINIMUM_IS_WHITE, _MINIMUM_IS_BLACK, _RGB, _PALETTE = 0, 1, 2, 3
-_PNG_HEAD = 33  # bytes of the signature and the header chunk
+_PNG_SIGNATURE, _PNG_HEAD = 8, 33  # bytes of the signature, and of it and the header chunk
+_PIXEL_CHUNKS = (b"IHDR", b"tRNS", b"IDAT", b"IEND")
 _SEPARATE_PLANES = 2
 SEPARATE_ALPHA = 2
 _NO_UNIT = 1
@@ -138,7 +139,15 @@ def is_tiff(path: Path) -> bool:
 
 def read_png(path: Path) -> NDArray[Any]:
     """The pixels of a PNG file, H x W x 2, 3 or 4, uint16."""
-    pixels: NDArray[Any] = library("imagecodecs").png_decode(path.read_bytes())
+    data = path.read_bytes()
+    kept, place = [data[:_PNG_SIGNATURE]], _PNG_SIGNATURE
+    while place < len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        # libpng prints what is wrong with the others, and fails on some.
+        if data[place + 4 : place + 8] in _PIXEL_CHUNKS:
+            kept.append(data[place:end])
+        place = end
+    pixels: NDArray[Any] = library("imagecodecs").png_decode(b"".join(kept))
     return pixels
 
 

@@ -71,6 +71,8 @@ def _read_pickle(path: Path) -> Any:
                 # PyTorch compresses nothing; a compressed entry may grow beyond any memory.
                 if entry.compress_type != zipfile.ZIP_STORED:
                     raise WeightsError(f"{path}: {entry.filename} in it is compressed")
+                if entry.filename.endswith("/constants.pkl"):
+                    raise WeightsError(f"{path}: a program of TorchScript, not a file of weights")
     return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
 
 
