@@ -6,6 +6,7 @@ import io
 import re
 import resource
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,7 +219,7 @@ def names_in(folder: str) -> set[str]:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, when the test itself reads
 def test_mutated_files_end_in_a_result_or_in_one_line(
-    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for library in ("imagecodecs", "tifffile"):
         pytest.importorskip(library)
@@ -238,8 +239,8 @@ def test_mutated_files_end_in_a_result_or_in_one_line(
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 300_000  # KiB
 
-    # Not capfd: libtiff, inside Pillow, writes notes of its own to the process's standard error.
-    out, err = capsys.readouterr()
+    # Of the process, so that nothing that a library in C prints is missed.
+    out, err = capfd.readouterr()
     assert out == ""
     *lines, summary = err.splitlines()
     failed = set()
@@ -261,6 +262,42 @@ def test_mutated_files_end_in_a_result_or_in_one_line(
             sizes = [next(file.frames).pixels.shape[:2] for file in (source, result)]
             assert sorted(sizes[0]) == sorted(sizes[1]), name
             assert 1 <= result.count <= source.count
+
+
+def chain(pages: int, bits: int) -> bytes:
+    """A TIFF file of many directories of one and the same pixel."""
+    single = {262: 1, 273: 8, 277: 1, 278: 1, 279: bits // 8}
+    numbers = {256: 1, 257: 1, 258: bits, 259: 1, **single}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in numbers.items())
+    size = 2 + len(entries) + 4
+    data = struct.pack("<4sIII", b"II*\0", 16, 0, 0)
+    for page in range(1, pages + 1):
+        following = 16 + page * size if page < pages else 0
+        data += struct.pack("<H", len(numbers)) + entries + struct.pack("<I", following)
+    return data
+
+
+def still(frames: int) -> bytes:
+    """A GIF file that shows one pixel many times."""
+    data = encoded(Image.new("P", (1, 1)), "GIF")
+    start = data.index(b",", 13)
+    return data[:start] + data[start:-1] * frames + b";"
+
+
+@pytest.mark.parametrize("name", ["pages.tif", "deep.tif", "frames.gif"])
+def test_very_many_pictures_in_a_file_are_refused_at_once(tmp_path: Path, name: str) -> None:
+    make = {"pages.tif": lambda n: chain(n, 8), "deep.tif": lambda n: chain(n, 64)}
+    path = tmp_path / name
+    path.write_bytes(make.get(name, still)(20_000))
+    started = time.process_time()
+    with pytest.raises(ImageError, match=f"{name}: holds more than 2000 pictures"):
+        process_file(path, tmp_path / f"out_{name}", lambda values: values)
+    assert time.process_time() - started < 5
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    for count in (1, 2, 2000):
+        path.write_bytes(make.get(name, still)(count))
+        with open_picture(path) as file:
+            assert file.count == count
 
 
 def test_what_is_no_file_is_refused_without_waiting(

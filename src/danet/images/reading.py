@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ READABLE = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", 
 # No others are tried: some of Pillow's readers start programs, or take anything for theirs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _LIMIT_ADVICE = "If they are meant, raise PIL.Image.MAX_IMAGE_PIXELS, or give --max-pixels"
+# In one file.  A chain of pages takes a time to follow that grows with the square of its length.
+_MOST_PICTURES = 2000
 # Orientations whose rows, and whose columns, are in the other order; from 5 on, once exchanged.
 _FLIPPED = (3, 4, 7, 8), (2, 3, 6, 7)
 
@@ -89,9 +91,10 @@ def open_picture(
         The file; its frames can be read until the block ends.
 
     Raises:
-        ImageError: there is no such file, it is no picture, or it is damaged; it has more
-            pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which can be raised; or it
-            needs the packages of ``danet[formats]``.  Reading the frames raises it as well.
+        ImageError: there is no such file, it is no picture, or it is damaged; it holds more than
+            2000 pictures; it has more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which can
+            be raised; or it needs the packages of ``danet[formats]``.  Reading the frames raises
+            it as well.
 
     Example:
         >>> import tempfile
@@ -109,6 +112,11 @@ def open_picture(
             file = _open(path, stack, None if scratch is None else Path(scratch))
             if file.count < 1:
                 raise ImageError(f"{path}: holds no picture")
+            if file.count > _MOST_PICTURES:
+                raise ImageError(
+                    f"{path}: holds more than {_MOST_PICTURES} pictures, the most that one file "
+                    "may hold; split it"
+                )
         yield file
 
 
@@ -197,9 +205,20 @@ def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
         if not deep.is_tiff(path):
             raise
         pages = stack.enter_context(deep.open_tiff(path))  # of a depth that Pillow has no mode for
-        return PictureFile("TIFF", len(pages), _pages(path, pages, scratch))
-    count = getattr(image, "n_frames", 1)
+        count = _count(pages.__getitem__)
+        return PictureFile("TIFF", count, _pages(path, pages, count, scratch))
+    # GIF files are looked through quickly, and all but TIFF say how many they hold.
+    count = _count(image.seek) if image.format == "TIFF" else getattr(image, "n_frames", 1)
     return PictureFile(image.format or "", count, _frames(path, image, count, scratch))
+
+
+def _count(go_to: Callable[[int], object]) -> int:
+    """The number of pages of a TIFF file, whose chain is followed only just beyond the limit."""
+    with suppress(EOFError, IndexError):
+        for number in range(_MOST_PICTURES + 1):
+            go_to(number)
+        number += 1
+    return number
 
 
 def _frames(path: Path, image: Image.Image, count: int, scratch: Path | None) -> Iterator[Frame]:
@@ -228,8 +247,8 @@ def _frame(path: Path, image: Image.Image, scratch: Path | None) -> Frame:
     return Frame(np.asarray(plain), info)
 
 
-def _pages(path: Path, pages: Any, scratch: Path | None) -> Iterator[Frame]:
-    for number in range(len(pages)):
+def _pages(path: Path, pages: Any, count: int, scratch: Path | None) -> Iterator[Frame]:
+    for number in range(count):
         with _reading(path):
             page = pages[number]
             check_size(page.imagewidth, page.imagelength)
