@@ -1,4 +1,4 @@
-"""The check of counts and seeds, which all that draw share."""
+"""The check of counts and seeds, which all that draw share, and the one line of an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from danet.augment import add_noise
 from danet.bench.datasets import benchmark_pairs
 from danet.bench.evaluate import evaluate_noise
 from danet.bench.harmless import evaluate_harmless
-from danet.errors import ConfigError, check_count
+from danet.errors import ConfigError, ImageError, check_count, one_line
 from danet.noise import WhiteGaussian
 
 NO_COUNTS = [True, np.True_, 1.0, 1.5, float("nan"), "1", torch.tensor(1), [1], -1]
@@ -55,3 +55,10 @@ def test_what_draws_takes_whole_numbers_alone(value: Any) -> None:
 def refused(name: str, call: Any, *arguments: Any, **settings: Any) -> None:
     with pytest.raises(ConfigError, match=rf"^{name} is .*, and must be a whole number from"):
         call(*arguments, **settings)
+
+
+@pytest.mark.parametrize("text", ["a\x1b[2Jb", "a\x00\u202eb", "a\udc80b", "a\r\n\tb"])
+def test_a_line_cannot_write_to_the_terminal(text: str) -> None:
+    line = one_line(ImageError(text))
+    assert line.isprintable()
+    assert line.startswith("a") and line.endswith("b")

@@ -42,13 +42,16 @@ class DanetWarning(UserWarning):
 
 
 def one_line(message: object) -> str:
-    r"""An error, or any text, without line breaks; the name of its class where it says nothing.
+    r"""An error, or any text, in printable characters; the name of its class where it says nothing.
 
     Example:
         >>> one_line(ValueError("first,\n  second")), one_line(MemoryError())
         ('first, second', 'MemoryError')
+        >>> print(one_line("what a file holds may be \x1b[31m"))
+        what a file holds may be \x1b[31m
     """
-    return " ".join(str(message).split()) or type(message).__name__
+    words = " ".join(str(message).split()) or type(message).__name__
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
 
 
 def is_count(value: object, least: int = 0) -> bool:
