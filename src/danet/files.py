@@ -74,8 +74,8 @@ def scratch_array(
         DanetError: there is no room, or the folder cannot be written to.
 
     Example:
-        >>> scratch_array(tempfile.mkdtemp(), (45, 70, 3), np.uint8).sum()
-        np.uint64(0)
+        >>> scratch_array(tempfile.mkdtemp(), (45, 70, 3), np.uint8).any().item()
+        False
     """
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     try:
