@@ -117,6 +117,7 @@ def test_a_program_of_torchscript_is_refused_before_pytorch_speaks_of_it(tmp_pat
         load_network(path, "denoiser")
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")  # of torch 2.15
 @pytest.mark.parametrize(
     ("tensor", "said"),
     [
