@@ -80,9 +80,9 @@ def test_the_noise_is_the_one_that_was_given() -> None:
 
 
 def test_settings_of_no_use_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"variety\.flat is 2"):
+    with pytest.raises(ConfigError, match=r"data\.variety\.flat is 2"):
         Variety(flat=2)
-    with pytest.raises(ConfigError, match=r"variety\.darkness is 0\.5, 1\.5"):
+    with pytest.raises(ConfigError, match=r"data\.variety\.darkness is \(0\.5, 1\.5\)"):
         Variety(darkness=(0.5, 1.5))
     with pytest.raises(DataError, match="only 80 pixels"):
         MadePatches(SHARP, [], 96, 0)

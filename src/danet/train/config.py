@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import torch
 
-from danet.errors import ConfigError, is_count
+from danet.errors import ConfigError
 from danet.networks import Kind, build
 from danet.noise import DevelopedNoise
 from danet.train.made import Variety
+from danet.train.rules import DECAY, POSITIVE, SHARE, at_least, check_rules, finite, rising
 
 __all__ = [
     "DataConfig",
@@ -39,41 +38,6 @@ _NETWORKS: dict[Mode, tuple[str, ...]] = {
     "denoiser": ("denoiser",),
     "generator": ("generator",),
 }
-
-
-class _Rule(NamedTuple):
-    """What a setting must be, in words, and whether a value is that."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-# NaN compares false with everything, so each of these refuses it.
-_COUNT = _Rule("a whole number from 1", partial(is_count, least=1))
-_COUNT_OR_NONE = _Rule("a whole number from 0", is_count)
-_FACTOR = _Rule("finite and at least 1", lambda value: 1 <= value < math.inf)
-_AMOUNT = _Rule("finite and at least 0", lambda value: 0 <= value < math.inf)
-_SHARE = _Rule("from 0 to 1", lambda value: 0 <= value <= 1)
-_DECAY = _Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
-_RANGE = _Rule(
-    "two finite numbers above 0, the second not below the first",
-    lambda value: 0 < value[0] <= value[1] < math.inf,
-)
-_WEIGHTS = _Rule(
-    "finite numbers above 0", lambda value: all(0 < entry < math.inf for entry in value)
-)
-_DIMMING = _Rule(
-    "two numbers above 0 and at most 1, the second not below the first",
-    lambda value: 0 < value[0] <= value[1] <= 1,
-)
-
-
-def _check(settings: object, section: str, rules: Mapping[str, _Rule]) -> None:
-    """Refuse the first setting that breaks its rule."""
-    for name, rule in rules.items():
-        value = getattr(settings, name)
-        if not rule.holds(value):
-            raise ConfigError(f"{section}{name} is {value}, and must be {rule.words}")
 
 
 @dataclass(frozen=True)
@@ -106,30 +70,23 @@ class DataConfig:
     """
 
     root: Path | tuple[Path, ...]
-    weights: tuple[float, ...] = ()
+    weights: Annotated[tuple[float, ...], POSITIVE] = ()
     layout: Literal["folder", "packed", "polyu"] = "folder"
     frames: bool = False
     clean: tuple[Path, ...] = ()
-    strengthened: float = 0.0
-    strength: tuple[float, float] = (0.5, 3.0)
-    scale: tuple[float, float] = (0.7, 1.8)
-    shrink: float = 2.0
-    exposure: tuple[float, float] = (0.3, 1.0)
-    saturation: tuple[float, float] = (0.3, 1.5)
+    strengthened: Annotated[float, SHARE] = 0.0
+    strength: Annotated[tuple[float, float], rising()] = (0.5, 3.0)
+    scale: Annotated[tuple[float, float], rising()] = (0.7, 1.8)
+    shrink: Annotated[float, finite(1)] = 2.0
+    exposure: Annotated[tuple[float, float], rising(most=1)] = (0.3, 1.0)
+    saturation: Annotated[tuple[float, float], rising()] = (0.3, 1.5)
     noise: Literal["camera", "developed"] = "camera"
     developed: DevelopedNoise = field(default_factory=DevelopedNoise)
     variety: Variety = field(default_factory=Variety)
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        rules = {
-            "weights": _WEIGHTS,
-            "strengthened": _SHARE,
-            "shrink": _FACTOR,
-            "exposure": _DIMMING,
-            **dict.fromkeys(("strength", "scale", "saturation"), _RANGE),
-        }
-        _check(self, "data.", rules)
+        check_rules(self, "data.")
         if not self.roots:
             raise ConfigError("data.root is empty, and must name a folder of pairs")
         if self.weights and len(self.weights) != len(self.roots):
@@ -174,12 +131,12 @@ class FakesConfig:
     """
 
     generator: str
-    ratio: float = 0.25
+    ratio: Annotated[float, finite(0)] = 0.25
     clean: tuple[Path, ...] = ()
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        _check(self, "fakes.", {"ratio": _AMOUNT})
+        check_rules(self, "fakes.")
 
 
 @dataclass(frozen=True)
@@ -198,15 +155,14 @@ class ValidationConfig:
     """
 
     root: Path
-    every: int = 5000
-    pictures: int = 20
-    crop: int = 256
-    fakes: int = 4
+    every: Annotated[int, at_least(1)] = 5000
+    pictures: Annotated[int, at_least(1)] = 20
+    crop: Annotated[int, at_least(1)] = 256
+    fakes: Annotated[int, at_least(1)] = 4
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        counts = ("every", "pictures", "crop", "fakes")
-        _check(self, "validation.", dict.fromkeys(counts, _COUNT))
+        check_rules(self, "validation.")
 
 
 @dataclass(frozen=True)
@@ -228,17 +184,16 @@ class LossConfig:
         ConfigError: a weight is out of its range.
     """
 
-    alpha: float = 0.5
-    tau_denoiser: float = 1000.0
-    tau_generator: float = 10.0
-    penalty: float = 10.0
+    alpha: Annotated[float, SHARE] = 0.5
+    tau_denoiser: Annotated[float, finite(0)] = 1000.0
+    tau_generator: Annotated[float, finite(0)] = 10.0
+    penalty: Annotated[float, finite(0)] = 10.0
     error: Literal["absolute", "root-mean-square"] = "absolute"
     reduction: Literal["mean", "sum"] = "mean"
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        amounts = ("tau_denoiser", "tau_generator", "penalty")
-        _check(self, "loss.", {"alpha": _SHARE, **dict.fromkeys(amounts, _AMOUNT)})
+        check_rules(self, "loss.")
 
 
 @dataclass(frozen=True)
@@ -264,24 +219,20 @@ class OptimizerConfig:
         ConfigError: a number is out of its range.
     """
 
-    denoiser: float = 1e-4
-    generator: float = 1e-4
-    discriminator: float = 2e-4
+    denoiser: Annotated[float, finite(0)] = 1e-4
+    generator: Annotated[float, finite(0)] = 1e-4
+    discriminator: Annotated[float, finite(0)] = 2e-4
     rule: Literal["adam", "muon"] = "adam"
-    adam: float = 3e-4
+    adam: Annotated[float, finite(0)] = 3e-4
     schedule: Schedule = "constant"
-    epoch: int = 5000
-    warmup: int = 0
-    average: float = 0.0
-    clip: float | Literal["adaptive"] = 0.0
+    epoch: Annotated[int, at_least(1)] = 5000
+    warmup: Annotated[int, at_least(0)] = 0
+    average: Annotated[float, DECAY] = 0.0
+    clip: Annotated[float | Literal["adaptive"], finite(0)] = 0.0
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        amounts = ["denoiser", "generator", "discriminator", "adam", "warmup"]
-        if self.clip != "adaptive":
-            amounts.append("clip")
-        rules = {"average": _DECAY, "epoch": _COUNT, **dict.fromkeys(amounts, _AMOUNT)}
-        _check(self, "optimizer.", rules)
+        check_rules(self, "optimizer.")
 
 
 @dataclass(frozen=True)
@@ -334,19 +285,19 @@ class TrainConfig:
     data: DataConfig
     mode: Mode = "joint"
     init_from: str | None = None
-    updates: int = 350_000
-    critic_updates: int = 3
-    generator_start: int = 0
-    batch_size: int = 16
-    extra_size: int = 0
-    accumulate: int = 1
-    patch_size: int = 128
-    critic_width: int = 64
-    critic_gain: float = 0.0
-    seed: int = 0
-    workers: int = 2
-    checkpoint_every: int = 500
-    log_every: int = 50
+    updates: Annotated[int, at_least(1)] = 350_000
+    critic_updates: Annotated[int, at_least(1)] = 3
+    generator_start: Annotated[int, at_least(0)] = 0
+    batch_size: Annotated[int, at_least(1)] = 16
+    extra_size: Annotated[int, at_least(0)] = 0
+    accumulate: Annotated[int, at_least(1)] = 1
+    patch_size: Annotated[int, at_least(1)] = 128
+    critic_width: Annotated[int, at_least(1)] = 64
+    critic_gain: Annotated[float, finite(0)] = 0.0
+    seed: Annotated[int, at_least(0)] = 0
+    workers: Annotated[int, at_least(0)] = 2
+    checkpoint_every: Annotated[int, at_least(1)] = 500
+    log_every: Annotated[int, at_least(1)] = 50
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
@@ -361,11 +312,7 @@ class TrainConfig:
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
-        rules = dict.fromkeys(("updates", "critic_updates", "batch_size", "patch_size"), _COUNT)
-        counts = ("critic_width", "checkpoint_every", "log_every", "accumulate")
-        rules |= dict.fromkeys(counts, _COUNT)
-        rules |= dict.fromkeys(("extra_size", "generator_start", "seed", "workers"), _COUNT_OR_NONE)
-        _check(self, "", {**rules, "critic_gain": _AMOUNT})
+        check_rules(self)
         for kind in ("denoiser", "generator"):
             multiple = self._size_multiple(kind)
             if kind in self.networks and self.patch_size % multiple:

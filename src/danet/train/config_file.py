@@ -9,37 +9,15 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from danet.errors import ConfigError
-from danet.noise import DevelopedNoise
-from danet.train.config import (
-    DataConfig,
-    FakesConfig,
-    LossConfig,
-    NetworkConfig,
-    OptimizerConfig,
-    TrainConfig,
-    ValidationConfig,
-)
-from danet.train.made import Variety
+from danet.train.config import TrainConfig
 from danet.train.recipes import RECIPES
 
 __all__ = ["make_config", "read_config"]
-
-_SECTIONS = {
-    "data": DataConfig,
-    "developed": DevelopedNoise,
-    "variety": Variety,
-    "denoiser": NetworkConfig,
-    "generator": NetworkConfig,
-    "fakes": FakesConfig,
-    "loss": LossConfig,
-    "validation": ValidationConfig,
-    "optimizer": OptimizerConfig,
-}
 
 
 def make_config(recipe: str = "danet", **settings: Any) -> TrainConfig:
@@ -173,9 +151,15 @@ def _described(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "unexpected_keyword_argument":
         known: Any = TrainConfig
         for section in sections:
-            known = _SECTIONS.get(section, known)
+            known = _type_of(known, section)
         return f"{name}: there is no such setting{_instead(key, [f.name for f in fields(known)])}"
     return f"{name}: {fault['msg']}"
+
+
+def _type_of(settings: type, section: str) -> Any:
+    """The dataclass of a section, which may be left out."""
+    hint = get_type_hints(settings)[section]
+    return next(filter(is_dataclass, (hint, *get_args(hint))))
 
 
 def _instead(name: str, known: Iterable[str]) -> str:

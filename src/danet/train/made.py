@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from danet.data import Pixels, scaled
 from danet.data.drawn import drawn_lines, drawn_text
 from danet.data.patches import areas, draw_window, resize, turned
 from danet.noise import DevelopedNoise
-from danet.noise.model import check_range, check_share, log_uniform
+from danet.noise.model import log_uniform
+from danet.train.rules import SHARE, check_rules, finite, rising
 
 __all__ = ["Array", "MadePatches", "Variety"]
 
@@ -44,23 +46,19 @@ class Variety:
         ConfigError: a share or a range is of no use.
     """
 
-    soft: float = 0.4
-    enlarge: float = 2.2
-    enlarged: float = 0.75
-    tinted: float = 0.2
-    tint: tuple[float, float] = (0.35, 1.1)
-    flat: float = 0.04
-    drawn: float = 0.04
-    dark: float = 0.05
-    darkness: tuple[float, float] = (1 / 32, 1 / 2)
-    untouched: float = 0.03
+    soft: Annotated[float, SHARE] = 0.4
+    enlarge: Annotated[float, finite(1)] = 2.2
+    enlarged: Annotated[float, SHARE] = 0.75
+    tinted: Annotated[float, SHARE] = 0.2
+    tint: Annotated[tuple[float, float], rising()] = (0.35, 1.1)
+    flat: Annotated[float, SHARE] = 0.04
+    drawn: Annotated[float, SHARE] = 0.04
+    dark: Annotated[float, SHARE] = 0.05
+    darkness: Annotated[tuple[float, float], rising(most=1)] = (1 / 32, 1 / 2)
+    untouched: Annotated[float, SHARE] = 0.03
 
     def __post_init__(self) -> None:
-        for name in ("soft", "enlarged", "tinted", "flat", "drawn", "dark", "untouched"):
-            check_share(f"variety.{name}", getattr(self, name))
-        check_range("variety.enlarge", (1.0, self.enlarge), 1)
-        check_range("variety.tint", self.tint, above=True)
-        check_range("variety.darkness", self.darkness, 0, 1, above=True)
+        check_rules(self, "data.variety.")
 
 
 class MadePatches(Dataset[tuple[Tensor, Tensor]]):
