@@ -72,7 +72,7 @@ class Batches(Dataset[Batch]):
         self.strengthened, made = extra.parts  # type: ignore[union-attr]
         assert isinstance(made, MadePatches)
         self.made, self.size = made, config.batch_size
-        self.strong = round(config.extra_size * config.data.strengthened)
+        self.strong = round(config.extra_size * config.data.extra[0].share)
         self.fresh = config.extra_size - self.strong
 
     def __getitem__(self, number: int) -> Batch:

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danet.train import DataConfig, NetworkConfig, OptimizerConfig, TrainConfig
+from danet.noise import CameraPipeline
+from danet.train import (
+    DataConfig,
+    ExtraConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    ScaledNoise,
+    TrainConfig,
+)
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +36,10 @@ def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(pairs_folder: Path, tmp_path: Path) -> TrainConfig:
+    extra = (ExtraConfig(real=ScaledNoise(scale=(0.8, 1.5))), ExtraConfig(camera=CameraPipeline()))
     return TrainConfig(
         output=tmp_path / "run",
-        data=DataConfig(root=pairs_folder, strengthened=0.5, shrink=1.5, scale=(0.8, 1.5)),
+        data=DataConfig(root=pairs_folder, extra=extra),
         updates=4,
         critic_updates=2,
         batch_size=2,

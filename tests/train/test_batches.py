@@ -11,23 +11,36 @@ from PIL import Image
 
 from danet import data
 from danet.cli import main
-from danet.errors import DataError
-from danet.train import DataConfig, FakesConfig, TrainConfig
+from danet.noise import CameraPipeline, WhiteGaussian
+from danet.train import DataConfig, ExtraConfig, FakesConfig, ScaledNoise, TrainConfig
 from danet.train.batches import Sources, batches
 from danet.train.distribution import Team
+from danet.train.made import MadePatches, Variety
 
 
-@pytest.mark.parametrize("strengthened", [0.0, 1.0])
-def test_a_part_that_is_never_drawn_asks_nothing(config: TrainConfig, strengthened: float) -> None:
-    """Each part has a size that the pictures of 48 pixels lack for the other."""
-    wide = replace(config.data, scale=(0.5, 1.0), shrink=1.0)
-    large = replace(config.data, scale=(1.0, 1.0), shrink=2.0)
-    used, other = (wide, large) if strengthened == 0 else (large, wide)
-    extra = Sources(replace(config, data=replace(used, strengthened=strengthened, clean=()))).extra
-    assert isinstance(extra, data.Mixture)
-    assert len(extra.parts) == 1
-    with pytest.raises(DataError, match="48 pixels"):
-        Sources(replace(config, data=replace(other, strengthened=strengthened)))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_source_gives_its_share(config: TrainConfig, workers: int) -> None:
+    """Black pairs, white ones and a noise of its own strength are told apart by their noise."""
+    extra = (
+        ExtraConfig(share=3, gaussian=WhiteGaussian(0.0)),
+        ExtraConfig(real=ScaledNoise(strength=(1.0, 1.0), scale=(1.0, 1.0))),
+        ExtraConfig(share=2, gaussian=WhiteGaussian(0.3)),
+    )
+    source = replace(config.data, extra=extra)
+    config = replace(config, data=source, extra_size=240, workers=workers)
+    parts = Sources(config).extra
+    assert isinstance(parts, data.Mixture)
+    assert len({part.seed for part in parts.parts} | {parts.seed}) == 4  # type: ignore[attr-defined]
+    drawn = batches(config, Sources(config), Team(), start=0)
+    _, pairs = next(drawn)
+    drawn.close()
+    assert pairs is not None
+    for row in (0, 17, 239):
+        assert torch.equal(pairs[1][row], parts[row][1])
+    deviation = (pairs[1] - pairs[0]).flatten(1).std(dim=1)
+    none, strong = (deviation < 0.005).float().mean(), (deviation > 0.08).float().mean()
+    assert float(none) == pytest.approx(0.5, abs=0.1)
+    assert float(strong) == pytest.approx(1 / 3, abs=0.1)
 
 
 def texture(seed: int, height: int, width: int) -> data.Pixels:
@@ -81,12 +94,10 @@ def test_the_pictures_of_polyu(
         layout="polyu",
         frames=frames,
         clean=(tmp_path / "more",),
-        strengthened=0.25,
-        strength=(0.5, 2.0),
-        scale=(0.8, 1.5),
-        shrink=1.5,
-        exposure=(0.4, 0.9),
-        saturation=(0.5, 1.2),
+        extra=(
+            ExtraConfig(share=1, real=ScaledNoise(strength=(0.5, 2.0), scale=(0.8, 1.5))),
+            ExtraConfig(share=3, camera=CameraPipeline(), variety=Variety(soft=0.1)),
+        ),
     )
     sources = Sources(replace(config, data=source))
     real, extra = sources.real, sources.extra
@@ -94,7 +105,7 @@ def test_the_pictures_of_polyu(
     assert isinstance(extra, data.Mixture)
     scaled, noised = extra.parts
     assert isinstance(scaled, data.PairPatches)
-    assert isinstance(noised, data.NoisedPatches)
+    assert isinstance(noised, MadePatches)
 
     tile = np.s_[:, :256]
     clean, noisy = [polyu["crops/a_1_mean"]], [polyu["crops/a_1_real"]]
@@ -106,14 +117,15 @@ def test_the_pictures_of_polyu(
         ([y for _, y in real.pairs], noisy),
         ([x for x, _ in scaled.pairs], clean),
         ([y for _, y in scaled.pairs], noisy),
-        (noised.pictures, [*clean, polyu["full/c_mean"], more]),
+        (noised.soft, [*clean, polyu["full/c_mean"]]),
+        (noised.sharp, [more]),
     ):
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, other)
     assert list(extra.shares) == [0.25, 0.75]
     assert (real.strength, real.scale) == ((1, 1), (1, 1))
-    assert (scaled.strength, scaled.scale, noised.shrink) == ((0.5, 2.0), (0.8, 1.5), 1.5)
-    assert (noised.exposure, noised.saturation) == ((0.4, 0.9), (0.5, 1.2))
+    assert (scaled.strength, scaled.scale) == ((0.5, 2.0), (0.8, 1.5))
+    assert (noised.noise, noised.variety) == (CameraPipeline(), Variety(soft=0.1))
     assert len({real.seed, scaled.seed, noised.seed, extra.seed}) == 4
 
 
@@ -131,7 +143,7 @@ def test_several_roots_are_drawn_by_weight(config: TrainConfig, tmp_path: Path) 
 
 
 def test_a_container_gives_the_batches_of_its_pairs(config: TrainConfig, tmp_path: Path) -> None:
-    config = replace(config, data=DataConfig(root=config.data.root, shrink=1.5))
+    config = replace(config, data=DataConfig(root=config.data.root, extra=config.data.extra))
     assert main(["data", "prepare", "folder", str(config.data.root), str(tmp_path / "packed")]) == 0
     packed = replace(config, data=replace(config.data, root=tmp_path / "packed", layout="packed"))
     first, second = (next(batches(c, Sources(c), Team(), start=0)) for c in (config, packed))

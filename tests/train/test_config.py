@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from danet.errors import ConfigError
-from danet.train import RECIPES, NetworkConfig, make_config, read_config
+from danet.noise import DevelopedNoise, WhiteGaussian
+from danet.train import (
+    RECIPES,
+    ExtraConfig,
+    NetworkConfig,
+    ScaledNoise,
+    make_config,
+    read_config,
+)
+from danet.train.made import Variety
 
 ROOT = Path(__file__).parents[2]
 SHALLOW = "[denoiser]\ndepth = 1\n[generator]\ndepth = 1\n"
@@ -32,12 +41,11 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
 
 def test_values_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PICTURES", "/pictures")
-    text = 'output = "run"\nmode = "denoiser"\n[data]\nroot = "$PICTURES/x"\nstrength = [1, 2]\n'
+    text = 'output = "run"\nmode = "denoiser"\n[data]\nroot = "$PICTURES/x"\n'
     text += 'clean = ["${PICTURES}y"]\n'
     config = read_config(write(tmp_path, text))
     assert config.data.root == Path("/pictures/x")
     assert config.data.clean == (Path("/picturesy"),)
-    assert config.data.strength == (1, 2)
     assert config.mode == "denoiser"
 
 
@@ -81,12 +89,6 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("", "extra_size", [-1], "a whole number from 0"),
         ("", "seed", [-1], "a whole number from 0"),
         ("", "workers", [-1], "a whole number from 0"),
-        ("data", "strengthened", [-0.1, 1.1, "nan"], "from 0 to 1"),
-        ("data", "strength", [[0.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
-        ("data", "scale", [[-1.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
-        ("data", "shrink", [0.9, "inf", "nan"], "finite and at least 1"),
-        ("data", "exposure", [[0.0, 1.0], [0.5, 1.1], [0.9, 0.5]], "two numbers above 0 and at"),
-        ("data", "saturation", [[0.0, 1.0], [2.0, 1.0]], "two finite numbers above 0"),
         ("loss", "alpha", [-0.1, 1.1, "nan"], "from 0 to 1"),
         ("loss", "tau_denoiser", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("loss", "tau_generator", [-1.0, "inf", "nan"], "finite and at least 0"),
@@ -129,10 +131,10 @@ def test_counts_are_whole_numbers(value: Any) -> None:
 
 def test_the_ends_of_the_ranges_are_taken(tmp_path: Path) -> None:
     text = "seed = 0\nworkers = 0\nlog_every = 1\npatch_size = 8\n" + MINIMAL
-    text += "strengthened = 1\nscale = [1, 1]\nshrink = 1\n"
+    text += "[[data.extra]]\nreal = { scale = [1, 1] }\n"
     text += "[loss]\nalpha = 1\npenalty = 0\n[optimizer]\naverage = 0\ndenoiser = 0\n"
     text += SHALLOW
-    assert read_config(write(tmp_path, text)).data.scale == (1, 1)
+    assert read_config(write(tmp_path, text)).data.extra[0].real == ScaledNoise(scale=(1, 1))
 
 
 def test_without_a_critic_a_patch_can_have_any_multiple(tmp_path: Path) -> None:
@@ -207,6 +209,13 @@ def test_every_recipe_is_a_configuration(name: str) -> None:
         (MINIMAL, ["data.weights=[1, 2]"], "data.weights has 2 numbers, and must have one for"),
         (MINIMAL, ["data.root=[]"], "data.root is empty"),
         (MINIMAL, ["optimizer.clip=much"], "optimizer.clip"),
+        (MINIMAL, ["extra_size=4"], "extra_size is 4, and data.extra must name a source"),
+        (MINIMAL, ["data.extra=[{}]"], "data.extra has no source in one entry, .* one of real, "),
+        (MINIMAL, ["data.extra=[{real={}, camera={}}]"], "data.extra has real and camera in one"),
+        (MINIMAL, ["data.extra=[{share=0, real={}}]"], "data.extra.share is 0.*finite and above 0"),
+        (MINIMAL, ["data.extra=[{real={scale=[2, 1]}}]"], "data.extra.real.scale is .*two finite"),
+        (MINIMAL, ["data.extra=[{real={scal=1}}]"], "data.extra.0.real.scal: .* mean 'scale'"),
+        (MINIMAL, ["data.extra=[{gaussian={}}]"], "data.extra.0.gaussian.deviation"),
         (MINIMAL, ["denoiser.width=0"], "denoiser: the width is 0, and must be from 1 to 1024"),
         (MINIMAL, ["generator.depth=13"], "generator: the depth is 13, and must be from 1 to 12"),
         (MINIMAL, ["denoiser.backbone=nafnett"], "denoiser: .* did you mean 'nafnet'"),
@@ -217,3 +226,12 @@ def test_mistakes_are_named_with_what_would_be_right(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         read_config(write(tmp_path, text), changes)
+
+
+def test_sources_of_extra_pairs(tmp_path: Path) -> None:
+    text = MINIMAL + "[[data.extra]]\nshare = 3\ndeveloped = { phones = 0.5 }\n"
+    text += "variety = { soft = 0.1 }\n[[data.extra]]\ngaussian = { deviation = 0.1 }\n"
+    developed, gaussian = read_config(write(tmp_path, text)).data.extra
+    expected = DevelopedNoise(phones=0.5)
+    assert developed == ExtraConfig(share=3, developed=expected, variety=Variety(soft=0.1))
+    assert (developed.noise, gaussian.noise) == (expected, WhiteGaussian(0.1))

@@ -26,7 +26,9 @@ from danet.cli import main
 from danet.errors import ConfigError, DanetError, DataError, WeightsError
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.networks.backbone import OfBackbone
+from danet.noise import DevelopedNoise
 from danet.train import (
+    ExtraConfig,
     FakesConfig,
     LossConfig,
     NetworkConfig,
@@ -77,7 +79,7 @@ def variants(config: TrainConfig, weights: Path) -> dict[str, TrainConfig]:
     modes = {mode: replace(config, mode=mode) for mode in get_args(Mode)}
     muon = replace(
         config,
-        data=replace(config.data, noise="developed"),
+        data=replace(config.data, extra=(ExtraConfig(developed=DevelopedNoise()),)),
         loss=LossConfig(error="root-mean-square"),
         optimizer=replace(config.optimizer, rule="muon"),
     )

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from danet.data import Mixture
 from danet.errors import ConfigError, DataError
-from danet.noise import DevelopedNoise
+from danet.noise import DevelopedNoise, WhiteGaussian
 from danet.train.made import MadePatches, Variety
 
 SHARP = [np.random.default_rng(1).integers(0, 256, (80, 90, 3), dtype=np.uint8)]
@@ -64,6 +66,23 @@ def test_sharp_pictures_are_enlarged() -> None:
     assert steps(Variety(**{**vars(PLAIN), "enlarged": 1.0})) < 0.8 * steps(PLAIN)
 
 
+def test_exposure_and_saturation() -> None:
+    def colours(**ranges: tuple[float, float]) -> tuple[float, float]:
+        clean = many(replace(PLAIN, shrunk=0, **ranges))[0]  # type: ignore[arg-type]
+        return float(clean.mean()), float(clean.std(dim=1).mean())
+
+    brightness, colour = colours()
+    assert colours(exposure=(0.5, 0.5)) == pytest.approx((brightness / 2, colour / 2), rel=0.1)
+    assert colours(saturation=(0.5, 0.5)) == pytest.approx((brightness, colour / 2), rel=0.1)
+
+
+def test_any_model_makes_the_noise() -> None:
+    patches = MadePatches(SHARP, [], 32, 3, WhiteGaussian(0.01), PLAIN)
+    clean, noisy = patches.__getitems__([0, 1])[1]
+    assert 0.005 < float((noisy - clean).std()) < 0.011
+    assert torch.equal(noisy, patches[1][1])
+
+
 def test_drawn_patches_are_of_two_colours_and_their_blends() -> None:
     clean, _ = many(Variety(drawn=1, flat=0, tinted=0, dark=0))
     spread = [
@@ -80,9 +99,9 @@ def test_the_noise_is_the_one_that_was_given() -> None:
 
 
 def test_settings_of_no_use_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data\.variety\.flat is 2"):
+    with pytest.raises(ConfigError, match=r"data\.extra\.variety\.flat is 2"):
         Variety(flat=2)
-    with pytest.raises(ConfigError, match=r"data\.variety\.darkness is \(0\.5, 1\.5\)"):
+    with pytest.raises(ConfigError, match=r"data\.extra\.variety\.darkness is \(0\.5, 1\.5\)"):
         Variety(darkness=(0.5, 1.5))
     with pytest.raises(DataError, match="only 80 pixels"):
         MadePatches(SHARP, [], 96, 0)

@@ -57,8 +57,8 @@ def test_the_pairs_may_move_but_not_change(config: TrainConfig, written: str) ->
 def test_what_may_not(config: TrainConfig, written: str) -> None:
     with pytest.raises(ConfigError, match=r"seed is 5, but the run in \S+ was begun with 1"):
         check_same_run(replace(config, seed=5), written, DATA)
-    other = replace(config, data=replace(config.data, scale=(0.5, 1.5)))
-    with pytest.raises(ConfigError, match=r"data\.scale is \[0\.5, 1\.5\]"):
+    other = replace(config, data=replace(config.data, weights=(2.0,)))
+    with pytest.raises(ConfigError, match=r"data\.weights is \[2\.0\]"):
         check_same_run(other, written, DATA)
     with pytest.raises(ConfigError, match=r"optimizer\.schedule is constant"):
         check_same_run(replace(config, optimizer=OptimizerConfig()), written, DATA)

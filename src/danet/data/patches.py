@@ -141,10 +141,6 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
         seed: fixes every item.
         add_noise: makes the noisy one of a clean picture, H x W x 3 in [0, 1], such as
             ``CameraPipeline().add_noise``.
-        shrink: largest factor by which a picture is made smaller first, which leaves it
-            sharper and cleaner; drawn uniformly from 1.
-        exposure: range of factors on its values, at most 1, drawn uniformly.
-        saturation: range of factors on its colours' distance from grey, drawn uniformly.
     """
 
     def __init__(
@@ -153,27 +149,15 @@ class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
         size: int,
         seed: int,
         add_noise: AddNoise,
-        *,
-        shrink: float = 1.0,
-        exposure: tuple[float, float] = (1.0, 1.0),
-        saturation: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self.pictures, self.size, self.seed = pictures, size, seed
-        self.add_noise, self.shrink = add_noise, shrink
-        self.exposure, self.saturation = exposure, saturation
-        setting = f"a patch size of {size} with a shrink of {shrink}"
-        self.areas = areas(pictures, round(size * shrink), setting)
+        self.add_noise = add_noise
+        self.areas = areas(pictures, size, f"a patch size of {size}")
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self.seed, index))
-        source = round(self.size * rng.uniform(1, self.shrink))
         picture = self.pictures[int(rng.choice(len(self.areas), p=self.areas))]
-        picture = picture[draw_window(rng, picture, source)]
-        if source != self.size:
-            picture = resize(picture, self.size)
-        clean = scaled(picture) * np.float32(rng.uniform(*self.exposure))
-        more = np.float32(rng.uniform(*self.saturation) - 1)
-        clean = np.clip(clean + more * (clean - clean.mean(axis=-1, keepdims=True)), 0, 1)
+        clean = scaled(picture[draw_window(rng, picture, self.size)])
         return _finish(rng, clean, self.add_noise(clean, rng))
 
 

@@ -79,15 +79,7 @@ class DevelopedNoise(NoiseModel):
         return noisy
 
     def add_to_batch(self, clean: Tensor, sources: Sequence[np.random.Generator]) -> Tensor:
-        """One noisy version of each picture; the same, whatever else is in the batch.
-
-        Args:
-            clean: N x 3 x H x W, float32 in [0, 1].
-            sources: N, where every random choice for a picture comes from.
-
-        Returns:
-            N x 3 x H x W, float32 in [0, 1].
-        """
+        """See `NoiseModel.add_to_batch`."""
         height, width = (side + 2 * _MARGIN for side in clean.shape[2:])
         laws = [self._law(rng) for rng in sources]
         white = torch.from_numpy(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from danet import images
 from danet.errors import ConfigError
@@ -36,6 +38,20 @@ class NoiseModel(Sampler):
         Returns:
             H x W x 3, float32 in [0, 1].
         """
+
+    def add_to_batch(self, clean: Tensor, sources: Sequence[np.random.Generator]) -> Tensor:
+        """One noisy version of each picture; the same, whatever else is in the batch.
+
+        Args:
+            clean: N x 3 x H x W, float32 in [0, 1].
+            sources: N, where every random choice for a picture comes from.
+
+        Returns:
+            N x 3 x H x W, float32 in [0, 1].
+        """
+        pictures = clean.movedim(1, -1).numpy()
+        noisy = [self.add_noise(*each) for each in zip(pictures, sources, strict=True)]
+        return torch.from_numpy(np.stack(noisy)).movedim(-1, 1).contiguous()
 
     def _draw(self, clean: images.Picture, n: int, seed: int | None) -> Iterator[images.Picture]:
         check_draws(n, seed)

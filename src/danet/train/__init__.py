@@ -2,10 +2,12 @@
 
 from danet.train.config import (
     DataConfig,
+    ExtraConfig,
     FakesConfig,
     LossConfig,
     NetworkConfig,
     OptimizerConfig,
+    ScaledNoise,
     TrainConfig,
     ValidationConfig,
 )
@@ -20,10 +22,12 @@ __all__ = [
     "RECIPES",
     "DataConfig",
     "DenoiserTraining",
+    "ExtraConfig",
     "FakesConfig",
     "LossConfig",
     "NetworkConfig",
     "OptimizerConfig",
+    "ScaledNoise",
     "TrainConfig",
     "TrainState",
     "ValidationConfig",

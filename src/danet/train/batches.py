@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,7 @@ from danet.data import (
     read_picture,
     screened_tiles,
 )
-from danet.noise import CameraPipeline
-from danet.train.config import DataConfig, TrainConfig, ValidationConfig
+from danet.train.config import DataConfig, ExtraConfig, TrainConfig, ValidationConfig
 from danet.train.distribution import Team
 from danet.train.made import MadePatches
 from danet.train.state import Pairs
@@ -115,36 +115,24 @@ def _mixed(parts: Sequence[Patches], weights: Sequence[float], seed: int) -> Pat
 
 
 def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
-    """Real pairs with their noise scaled, and clean pictures with the camera model's noise."""
-    source, size, seed = config.data, config.patch_size, config.seed
-    # A part that is never drawn is left out, so that its size limits are not imposed.
-    parts: list[Patches] = []
-    shares: list[float] = []
-    if source.strengthened > 0:
-        parts.append(
-            PairPatches(pairs, size, seed + 1, strength=source.strength, scale=source.scale)
-        )
-        shares.append(source.strengthened)
-    if source.strengthened < 1 and source.noise == "developed":
+    """Real pairs with their noise scaled, and clean pictures with the noise of models."""
+    source, size = config.data, config.patch_size
+    soft: list[Pixels] = []
+    sharp: list[Pixels] = []
+    if any(part.noise for part in source.extra):
         soft = [clean for clean, _ in pairs] + list(_polyu_clean(source))
         sharp = [picture for folder in source.clean for picture in _pictures(folder)]
-        made = MadePatches(sharp or soft, soft, size, seed + 2, source.developed, source.variety)
-        parts.append(made)
-        shares.append(1 - source.strengthened)
-    elif source.strengthened < 1:
-        parts.append(
-            NoisedPatches(
-                [picture for picture, _ in pairs] + list(_clean(source)),
-                size,
-                seed + 2,
-                CameraPipeline().add_noise,
-                shrink=source.shrink,
-                exposure=source.exposure,
-                saturation=source.saturation,
-            )
-        )
-        shares.append(1 - source.strengthened)
-    return Mixture(parts, shares, seed + 3)
+
+    def patches(part: ExtraConfig, seed: int) -> Patches:
+        if part.real:
+            strength, scale = part.real.strength, part.real.scale
+            return PairPatches(pairs, size, seed, strength=strength, scale=scale)
+        return MadePatches(sharp or soft, soft, size, seed, part.noise, part.variety)
+
+    # The third and fourth seeds are those of the mixtures.
+    seeds = chain((config.seed + 1, config.seed + 2), count(config.seed + 5))
+    parts = [patches(part, seed) for part, seed in zip(source.extra, seeds, strict=False)]
+    return Mixture(parts, [part.share for part in source.extra], config.seed + 3)
 
 
 def _pairs(source: DataConfig, root: Path) -> _PairsOfPixels:
@@ -163,12 +151,6 @@ def _polyu_clean(source: DataConfig) -> Iterator[Pixels]:
     if source.layout == "polyu":
         for root in source.roots:
             yield from map(read_picture, polyu_clean(root, "train"))
-
-
-def _clean(source: DataConfig) -> Iterator[Pixels]:
-    yield from _polyu_clean(source)
-    for folder in source.clean:
-        yield from _pictures(folder)
 
 
 def _pictures(folder: Path) -> Iterator[Pixels]:

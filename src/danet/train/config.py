@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -11,16 +11,25 @@ import torch
 
 from danet.errors import ConfigError
 from danet.networks import Kind, build
-from danet.noise import DevelopedNoise
+from danet.noise import (
+    CameraPipeline,
+    CBDNetPipeline,
+    DevelopedNoise,
+    NoiseModel,
+    PoissonGaussian,
+    WhiteGaussian,
+)
 from danet.train.made import Variety
-from danet.train.rules import DECAY, POSITIVE, SHARE, at_least, check_rules, finite, rising
+from danet.train.rules import ABOVE_0, DECAY, POSITIVE, SHARE, at_least, check_rules, finite, rising
 
 __all__ = [
     "DataConfig",
+    "ExtraConfig",
     "FakesConfig",
     "LossConfig",
     "NetworkConfig",
     "OptimizerConfig",
+    "ScaledNoise",
     "TrainConfig",
     "ValidationConfig",
 ]
@@ -41,6 +50,71 @@ _NETWORKS: dict[Mode, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
+class ScaledNoise:
+    """Real pairs with their noise scaled.
+
+    Args:
+        strength: range of factors on the noise, the smaller first, above 0.
+        scale: range of factors by which the pairs are resized, likewise; above 1 makes the
+            noise coarser.
+
+    Raises:
+        ConfigError: a range is of no use.
+    """
+
+    strength: Annotated[tuple[float, float], rising()] = (0.5, 3.0)
+    scale: Annotated[tuple[float, float], rising()] = (0.7, 1.8)
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        check_rules(self, "data.extra.real.")
+
+
+@dataclass(frozen=True)
+class ExtraConfig:
+    """A source of extra pairs: real ones, or clean pictures with the noise of one model.
+
+    Args:
+        share: how often it is drawn from, in proportion to the other sources.
+        real: real pairs with their noise scaled.
+        camera, cbdnet, developed, gaussian, poisson_gaussian: the model that makes the noise of
+            clean pictures.
+        variety: how these pictures' patches differ.
+
+    Raises:
+        ConfigError: there is not exactly one source.
+    """
+
+    share: Annotated[float, ABOVE_0] = 1.0
+    real: ScaledNoise | None = None
+    camera: CameraPipeline | None = None
+    cbdnet: CBDNetPipeline | None = None
+    developed: DevelopedNoise | None = None
+    gaussian: WhiteGaussian | None = None
+    poisson_gaussian: PoissonGaussian | None = None
+    variety: Variety = field(default_factory=Variety)
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        check_rules(self, "data.extra.")
+        # All fields but the first and the last.
+        sources = {entry.name: getattr(self, entry.name) for entry in fields(self)[1:-1]}
+        given = [name for name, source in sources.items() if source is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                f"data.extra has {' and '.join(given) or 'no source'} in one entry, and must have "
+                f"one of {', '.join(sources)}"
+            )
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """The model of the noise; None for real pairs."""
+        return (
+            self.camera or self.cbdnet or self.developed or self.gaussian or self.poisson_gaussian
+        )
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """What is trained on.
 
@@ -50,20 +124,9 @@ class DataConfig:
         layout: ``"folder"`` (see ``danet.data.folder_pairs``), ``"packed"`` for what ``danet data
             prepare`` made, or ``"polyu"``.
         frames: take PolyU's whole frames too, screened for misaligned tiles.
-        clean: folders of clean pictures for the camera model, which also gets the clean sides.
-        strengthened: share, among the extra pairs, of real ones with their noise scaled, from
-            0 to 1; the others are made by the camera model.
-        strength: range of that scaling, the smaller first, above 0.
-        scale: range of the factor by which such pairs are resized, likewise.
-        shrink: largest factor by which clean pictures are made smaller, at least 1.
-        exposure: range of factors on their values, the smaller first, above 0 and at most 1.
-        saturation: range of factors on their colours' distance from grey, likewise, any size.
-        noise: what makes the noise of the extra pairs: ``"camera"`` is
-            ``danet.noise.CameraPipeline``, ``"developed"`` is ``danet.noise.DevelopedNoise``.
-        developed: settings of the latter.
-        variety: how the clean patches differ that it is added to; in place of shrink, exposure
-            and saturation.  The pictures of ``clean`` are taken for sharp, the pairs' clean
-            sides for soft.
+        clean: folders of clean pictures to add noise to.  They are taken for sharp, and the
+            pairs' clean sides for soft; without folders these are taken for both.
+        extra: where the extra pairs of a batch come from, each source by its share.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -74,15 +137,7 @@ class DataConfig:
     layout: Literal["folder", "packed", "polyu"] = "folder"
     frames: bool = False
     clean: tuple[Path, ...] = ()
-    strengthened: Annotated[float, SHARE] = 0.0
-    strength: Annotated[tuple[float, float], rising()] = (0.5, 3.0)
-    scale: Annotated[tuple[float, float], rising()] = (0.7, 1.8)
-    shrink: Annotated[float, finite(1)] = 2.0
-    exposure: Annotated[tuple[float, float], rising(most=1)] = (0.3, 1.0)
-    saturation: Annotated[tuple[float, float], rising()] = (0.3, 1.5)
-    noise: Literal["camera", "developed"] = "camera"
-    developed: DevelopedNoise = field(default_factory=DevelopedNoise)
-    variety: Variety = field(default_factory=Variety)
+    extra: tuple[ExtraConfig, ...] = ()
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
@@ -252,8 +307,7 @@ class TrainConfig:
         generator_start: updates at the start of joint training in which the generator learns
             to make noise of the right local variance, while the critic learns what is real.
         batch_size: pairs from the camera in a batch.
-        extra_size: pairs that the denoiser sees besides: made by the camera model, or
-            real with their noise scaled.
+        extra_size: pairs that the denoiser sees besides, from the sources of ``data.extra``.
         accumulate: parts that each batch is computed in, one after the other, to save memory.
         patch_size: height and width of a patch, in pixels: a multiple of 2^(depth - 1) for
             UNets, and for a discriminator one of 8, 16, 32, 64, ...
@@ -328,6 +382,10 @@ class TrainConfig:
             )
         if self.fakes and (self.mode != "denoiser" or self.extra_size):
             raise ConfigError('fakes need mode = "denoiser" and extra_size = 0')
+        if self.extra_size and not self.data.extra:
+            raise ConfigError(
+                f"extra_size is {self.extra_size}, and data.extra must name a source of such pairs"
+            )
         for name, size in (("batch_size", self.real_size), ("extra_size", self.more_size)):
             if size % self.accumulate:
                 raise ConfigError(
@@ -359,5 +417,5 @@ class TrainConfig:
 
     @property
     def more_size(self) -> int:
-        """Other pairs in a batch: made by the camera model or by a generator."""
+        """Other pairs in a batch: of ``data.extra``, or made by a generator."""
         return self.batch_size - self.real_size if self.fakes else self.extra_size

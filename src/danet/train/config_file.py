@@ -151,13 +151,14 @@ def _described(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "unexpected_keyword_argument":
         known: Any = TrainConfig
         for section in sections:
-            known = _type_of(known, section)
+            # An entry of a list is told by its number.
+            known = known if section.isdecimal() else _type_of(known, section)
         return f"{name}: there is no such setting{_instead(key, [f.name for f in fields(known)])}"
     return f"{name}: {fault['msg']}"
 
 
 def _type_of(settings: type, section: str) -> Any:
-    """The dataclass of a section, which may be left out."""
+    """The dataclass of a section, which may be left out, or of the entries of a list."""
     hint = get_type_hints(settings)[section]
     return next(filter(is_dataclass, (hint, *get_args(hint))))
 

@@ -36,7 +36,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "extra_size": 8,
         "patch_size": 32,
         "denoiser": {"width": 16, "depth": 3},
-        "data": {"strengthened": 1.0},
+        "data": {"extra": [{"real": {}}]},
         "optimizer": {
             "denoiser": 1e-3,
             "schedule": "cosine",

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from danet.data import Pixels, scaled
 from danet.data.drawn import drawn_lines, drawn_text
 from danet.data.patches import areas, draw_window, resize, turned
-from danet.noise import DevelopedNoise
+from danet.noise import DevelopedNoise, NoiseModel
 from danet.noise.model import log_uniform
 from danet.train.rules import SHARE, check_rules, finite, rising
 
@@ -31,8 +31,11 @@ class Variety:
     Args:
         soft: share of the patches from the soft pictures, where there are some.
         enlarge: largest factor by which a sharp picture is enlarged, drawn uniformly from 1.
-        enlarged: share of the patches from sharp pictures that are; a quarter of the others is
-            made smaller, by up to 2.
+        enlarged: share of the patches from sharp pictures that are.
+        shrink: largest factor by which one is made smaller, likewise; as far as it is large enough.
+        shrunk: share of those not enlarged that are.
+        exposure: range of factors on the values of every patch.
+        saturation: range of factors on its colours' distance from grey.
         tinted: share with every channel times a factor of its own.
         tint: smallest and largest of these factors.
         flat: share that is one colour, or two with an edge.
@@ -49,6 +52,10 @@ class Variety:
     soft: Annotated[float, SHARE] = 0.4
     enlarge: Annotated[float, finite(1)] = 2.2
     enlarged: Annotated[float, SHARE] = 0.75
+    shrink: Annotated[float, finite(1)] = 2.0
+    shrunk: Annotated[float, SHARE] = 0.25
+    exposure: Annotated[tuple[float, float], rising(most=1)] = (1.0, 1.0)
+    saturation: Annotated[tuple[float, float], rising()] = (1.0, 1.0)
     tinted: Annotated[float, SHARE] = 0.2
     tint: Annotated[tuple[float, float], rising()] = (0.35, 1.1)
     flat: Annotated[float, SHARE] = 0.04
@@ -58,7 +65,7 @@ class Variety:
     untouched: Annotated[float, SHARE] = 0.03
 
     def __post_init__(self) -> None:
-        check_rules(self, "data.variety.")
+        check_rules(self, "data.extra.variety.")
 
 
 class MadePatches(Dataset[tuple[Tensor, Tensor]]):
@@ -71,7 +78,7 @@ class MadePatches(Dataset[tuple[Tensor, Tensor]]):
         soft: others, already as soft as cameras make them; may be empty.
         size: height and width of a patch, in pixels.
         seed: fixes every item.
-        noise: what adds the noise.
+        noise: what adds the noise; by default `DevelopedNoise`.
         variety: how the clean patches differ.
 
     Items:
@@ -87,7 +94,7 @@ class MadePatches(Dataset[tuple[Tensor, Tensor]]):
         soft: Sequence[Pixels],
         size: int,
         seed: int,
-        noise: DevelopedNoise | None = None,
+        noise: NoiseModel | None = None,
         variety: Variety | None = None,
     ) -> None:
         self.sharp, self.soft, self.size, self.seed = sharp, soft, size, seed
@@ -122,6 +129,13 @@ class MadePatches(Dataset[tuple[Tensor, Tensor]]):
             patch = self._resized(picture, rng)
         if rng.random() < variety.tinted:
             patch = np.clip(patch * rng.uniform(*variety.tint, size=3).astype(np.float32), 0, 1)
+        # Without a range nothing is drawn, and the draws after it stay as they are.
+        if variety.exposure != (1, 1):
+            patch = patch * np.float32(rng.uniform(*variety.exposure))
+        if variety.saturation != (1, 1):
+            grey = patch.mean(axis=-1, keepdims=True)
+            patch = grey + np.float32(rng.uniform(*variety.saturation)) * (patch - grey)
+            patch = np.clip(patch, 0, 1)
         return np.ascontiguousarray(turned(rng, patch).transpose(2, 0, 1))
 
     def _resized(self, picture: Pixels, rng: np.random.Generator) -> Array:
@@ -129,8 +143,9 @@ class MadePatches(Dataset[tuple[Tensor, Tensor]]):
         side = self.size
         if rng.random() < self.variety.enlarged:
             side = round(side / rng.uniform(1, self.variety.enlarge))
-        elif rng.random() < 0.25:
-            side = round(side * rng.uniform(1, min(2, min(picture.shape[:2]) / side)))
+        elif rng.random() < self.variety.shrunk:
+            most = min(self.variety.shrink, min(picture.shape[:2]) / side)
+            side = round(side * rng.uniform(1, most))
         window = picture[draw_window(rng, picture, side)]
         return scaled(window if side == self.size else resize(window, self.size))
 

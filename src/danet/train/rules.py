@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from danet.errors import ConfigError, is_count
 
-__all__ = ["DECAY", "POSITIVE", "SHARE", "Rule", "at_least", "check_rules", "finite", "rising"]
+__all__ = ["ABOVE_0", "DECAY", "POSITIVE", "SHARE", "at_least", "check_rules", "finite", "rising"]
 
 
 class Rule(NamedTuple):
@@ -21,6 +21,7 @@ class Rule(NamedTuple):
 
 # NaN compares false with everything, so each of the rules refuses it.
 SHARE = Rule("from 0 to 1", lambda value: 0 <= value <= 1)
+ABOVE_0 = Rule("finite and above 0", lambda value: 0 < value < math.inf)
 DECAY = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
 POSITIVE = Rule(
     "finite numbers above 0", lambda value: all(0 < entry < math.inf for entry in value)
