@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader, Subset
 from danet import data, images
 from danet.data import PackedPairs, PairWriter, Pixels
 from danet.errors import DataError, ImageError
-from danet.noise import CameraPipeline
 
 
 def texture(seed: int, height: int = 64, width: int = 80) -> Pixels:
@@ -308,22 +307,6 @@ def test_scale_makes_noise_coarser(pairs: list[tuple[Pixels, Pixels]]) -> None:
     assert neighbours(data.PairPatches(pairs, 32, seed=0, scale=(2, 2))) > 0.4
 
 
-def test_noised_patches(pairs: list[tuple[Pixels, Pixels]]) -> None:
-    made = []
-
-    def add_noise(clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-        made.append((clean, CameraPipeline().add_noise(clean, rng)))
-        return made[-1][1]
-
-    pictures = [clean for clean, _ in pairs]
-    whole = data.NoisedPatches(pictures, 32, 0, add_noise)
-    for index in range(4):
-        patch = whole[index]
-        assert sum(is_piece(patch[:1], (picture,)) for picture in pictures) == 1
-        assert is_piece(patch, made[-1])
-        assert not torch.equal(*patch)
-
-
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on fewer cores
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_the_seed_fixes_batches_whatever_the_workers(
@@ -332,7 +315,7 @@ def test_the_seed_fixes_batches_whatever_the_workers(
     mixture = data.Mixture(
         [
             data.PairPatches(pairs, 16, 1, strength=(0.5, 3), scale=(0.7, 1.5)),
-            data.NoisedPatches([pairs[0][0]], 16, 2, CameraPipeline().add_noise),
+            data.PairPatches(pairs[:1], 16, 2),
         ],
         [1, 2],
         seed=3,
@@ -359,7 +342,5 @@ def test_pictures_smaller_than_a_patch() -> None:
     small = texture(0)
     with pytest.raises(DataError, match=r"64 pixels .* size of 48 with a scale from 0\.5 needs 96"):
         data.PairPatches([(small, small)], 48, seed=0, scale=(0.5, 1))
-    with pytest.raises(DataError, match=r"64 pixels .* size of 96 needs 96"):
-        data.NoisedPatches([small], 96, 0, CameraPipeline().add_noise)
     with pytest.raises(DataError, match="no pictures"):
         data.PairPatches([], 16, seed=0)

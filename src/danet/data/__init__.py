@@ -3,14 +3,13 @@
 from danet.data.container import PackedPairs, PairWriter
 from danet.data.layouts import polyu_clean, polyu_pairs, source_pairs
 from danet.data.pairs import Pair, fingerprint, folder_pairs, read_pair
-from danet.data.patches import Mixture, NoisedPatches, PairPatches
+from danet.data.patches import Mixture, PairPatches
 from danet.data.pictures import Pixels, check_same_size, picture_files, read_picture, scaled
 from danet.data.screening import Limits, screened_tiles
 
 __all__ = [
     "Limits",
     "Mixture",
-    "NoisedPatches",
     "PackedPairs",
     "Pair",
     "PairPatches",

@@ -1,8 +1,8 @@
-"""Patches to train on: of real pairs, of clean pictures with made noise, and mixtures of both."""
+"""Patches to train on: of real pairs, and mixtures of data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,13 @@ from danet.data.pictures import Pixels, scaled
 from danet.errors import DataError
 
 __all__ = [
-    "AddNoise",
     "Mixture",
-    "NoisedPatches",
     "PairPatches",
     "areas",
     "draw_window",
     "resize",
     "turned",
 ]
-
-AddNoise = Callable[[NDArray[np.floating], np.random.Generator], NDArray[np.floating]]
 
 
 def draw_window(rng: np.random.Generator, picture: Pixels, size: int) -> tuple[slice, slice]:
@@ -77,15 +73,6 @@ def turned(rng: np.random.Generator, picture: NDArray[Any]) -> NDArray[Any]:
     return rotated[:, ::-1] if flip else rotated
 
 
-def _finish(
-    rng: np.random.Generator, clean: NDArray[np.floating], noisy: NDArray[np.floating]
-) -> tuple[Tensor, Tensor]:
-    """One of the eight flips and rotations, as two 3 x H x W tensors."""
-    both = turned(rng, np.concatenate([clean, noisy], axis=-1)).transpose(2, 0, 1)
-    x, y = torch.from_numpy(both.copy()).split(3)
-    return x, y
-
-
 class PairPatches(Dataset[tuple[Tensor, Tensor]]):
     """Patches of real pairs: item ``i`` is drawn by (seed, i) alone, so it has no end.
 
@@ -129,36 +116,9 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
             # Rounded as the picture was.
             largest = np.float32(np.iinfo(noisy.dtype).max)
             y = np.rint(np.clip(x + factor * (y - x), 0, 1) * largest) / largest
-        return _finish(rng, x, y)
-
-
-class NoisedPatches(Dataset[tuple[Tensor, Tensor]]):
-    """Patches of clean pictures with noise that a model makes; items as ``PairPatches``.
-
-    Args:
-        pictures: clean ones, H x W x 3, uint8 or uint16.
-        size: height and width of a patch, in pixels.
-        seed: fixes every item.
-        add_noise: makes the noisy one of a clean picture, H x W x 3 in [0, 1], such as
-            ``CameraPipeline().add_noise``.
-    """
-
-    def __init__(
-        self,
-        pictures: Sequence[Pixels],
-        size: int,
-        seed: int,
-        add_noise: AddNoise,
-    ) -> None:
-        self.pictures, self.size, self.seed = pictures, size, seed
-        self.add_noise = add_noise
-        self.areas = areas(pictures, size, f"a patch size of {size}")
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((self.seed, index))
-        picture = self.pictures[int(rng.choice(len(self.areas), p=self.areas))]
-        clean = scaled(picture[draw_window(rng, picture, self.size)])
-        return _finish(rng, clean, self.add_noise(clean, rng))
+        both = turned(rng, np.concatenate([x, y], axis=-1)).transpose(2, 0, 1)
+        first, second = torch.from_numpy(both.copy()).split(3)
+        return first, second
 
 
 class Mixture(Dataset[tuple[Tensor, Tensor]]):

@@ -9,14 +9,11 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from danet.data import (
     Mixture,
-    NoisedPatches,
     PackedPairs,
     PairPatches,
     Pixels,
@@ -29,15 +26,18 @@ from danet.data import (
     read_picture,
     screened_tiles,
 )
+from danet.noise import WhiteGaussian
 from danet.train.config import DataConfig, ExtraConfig, TrainConfig, ValidationConfig
 from danet.train.distribution import Team
-from danet.train.made import MadePatches
+from danet.train.made import MadePatches, Variety
 from danet.train.state import Pairs
 
 __all__ = ["Patches", "Sources", "batches", "validation_pairs"]
 
 Patches = Dataset[tuple[Tensor, Tensor]]
 _PairsOfPixels = Sequence[tuple[Pixels, Pixels]]
+# Of the clean patches that a generator adds noise to.
+_PLAIN = Variety(soft=0, enlarged=0, shrunk=0, tinted=0, flat=0, drawn=0, dark=0, untouched=1)
 
 
 class Sources:
@@ -69,7 +69,7 @@ class Sources:
         if config.fakes:
             clean = [p for folder in config.fakes.clean for p in _pictures(folder)]
             sides = [clean] if clean else [[x for x, _ in pairs] for pairs in roots]
-            parts = [NoisedPatches(side, size, seed + 2, _as_it_is) for side in sides]
+            parts = [MadePatches(p, [], size, seed + 2, WhiteGaussian(0.0), _PLAIN) for p in sides]
             self.extra = _mixed(parts, [1.0] if clean else weights, seed + 3)
         elif config.extra_size:
             self.extra = _extra([pair for pairs in roots for pair in pairs], config)
@@ -104,10 +104,6 @@ def _fingerprint(roots: Iterable[_PairsOfPixels]) -> str:
             continue
         digest.update(fingerprint(pairs).encode())
     return digest.hexdigest()
-
-
-def _as_it_is(clean: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:
-    return clean
 
 
 def _mixed(parts: Sequence[Patches], weights: Sequence[float], seed: int) -> Patches:
