@@ -97,7 +97,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("", "critic_gain", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("optimizer", "generator", [-1.0], "finite and at least 0"),
         ("optimizer", "discriminator", [-1.0], "finite and at least 0"),
-        ("optimizer", "warmup", [-1], "at least 0"),
+        ("optimizer", "warmup", [-1], "a whole number from 0"),
         ("optimizer", "clip", [-1.0, "nan"], "finite and at least 0"),
         ("optimizer", "epoch", [0], "a whole number from 1"),
         ("", "accumulate", [0], "a whole number from 1"),

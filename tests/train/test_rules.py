@@ -29,7 +29,7 @@ def test_the_ends_and_words_are_taken() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"count": 0}, "section.count is 0, and must be at least 1"),
+        ({"count": 0}, "section.count is 0, and must be a whole number from 1"),
         ({"share": math.nan}, "section.share is nan, and must be from 0 to 1"),
         ({"amount": math.inf}, "section.amount is inf, and must be finite and at least 0"),
         ({"ends": (1, 3)}, "section.ends is (1, 3), and must be two numbers above 0 and at most 2"),
