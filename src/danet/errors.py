@@ -60,10 +60,10 @@ def is_count(value: object, least: int = 0) -> bool:
 
 
 def check_count(name: str, value: object, least: int = 0) -> None:
-    """Refuse a seed or a number of things that is of no use.
+    """Refuse a seed or a number of things that is no whole number, or too small.
 
     Raises:
-        ConfigError: it is not a whole number, or below ``least``.
+        ConfigError: the value is not a whole number, or below ``least``.
 
     Example:
         >>> check_count("n", True, least=1)

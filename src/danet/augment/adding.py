@@ -36,7 +36,7 @@ def noise_source(noise: Noise) -> NoiseGenerator | NoiseModel:
 
     Raises:
         WeightsError: there are no such weights, or they do not fit.
-        ConfigError: it is none of these.
+        ConfigError: ``noise`` is none of these.
     """
     if isinstance(noise, NoiseGenerator | NoiseModel):
         return noise
@@ -49,7 +49,7 @@ def noise_source(noise: Noise) -> NoiseGenerator | NoiseModel:
 
 
 def check_settings(p: float, strength: Sequence[float]) -> tuple[float, float]:
-    """Refuse settings of a transform that are of no use.
+    """Refuse settings of a transform that are out of their range.
 
     Args:
         p: the share of pictures that get noise.

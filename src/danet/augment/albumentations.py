@@ -57,7 +57,7 @@ class AddNoise(ImageOnlyTransform):
 
     Raises:
         WeightsError: there are no such weights, or they do not fit.
-        ConfigError: a setting is of no use.
+        ConfigError: a setting is out of its range.
 
     Example:
         >>> import albumentations as A
@@ -110,7 +110,7 @@ class AddNoise(ImageOnlyTransform):
         """See ``A.BasicTransform``: one picture with noise.
 
         Raises:
-            ImageError: it cannot be taken as a picture; the message says why.
+            ImageError: the image cannot be taken as a picture; the message says why.
             DanetError: the memory does not suffice.
         """
         return add_noise(img, self._source, seed=seed, strength=strength)

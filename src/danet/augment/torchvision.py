@@ -51,7 +51,7 @@ class AddNoise(v2.Transform):
 
     Raises:
         WeightsError: there are no such weights, or they do not fit.
-        ConfigError: a setting is of no use.
+        ConfigError: a setting is out of its range.
 
     Example:
         >>> transform = v2.Compose([v2.RandomCrop(32), AddNoise(p=1, strength=(0.5, 1.5))])
@@ -76,7 +76,7 @@ class AddNoise(v2.Transform):
         """See ``v2.Transform``: one image or video, with the noise that falls to it.
 
         Raises:
-            ImageError: it cannot be taken as a picture; the message says why.
+            ImageError: ``inpt`` cannot be taken as a picture; the message says why.
             DanetError: the memory does not suffice.
         """
         if isinstance(inpt, Image.Image):

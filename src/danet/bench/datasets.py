@@ -84,7 +84,7 @@ def sidd_blocks(path: Path) -> Pixels:
 
     Raises:
         DataError: there is no such file, or it holds something else.
-        ImageError: it cannot be read.
+        ImageError: the file cannot be read.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")

@@ -64,7 +64,7 @@ def library(name: str) -> ModuleType:
     """Import imagecodecs or tifffile.
 
     Raises:
-        ImageError: it is not installed.
+        ImageError: the package is not installed.
     """
     try:
         return import_module(name)
@@ -229,7 +229,7 @@ def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
             memory-mapped then.
 
     Raises:
-        ImageError: they are neither grey nor RGB, have more channels than these, or are not all
+        ImageError: the colours are neither grey nor RGB, have more channels than these, or are not all
             in the file.
         DanetError: there is no room for them.
     """

@@ -114,7 +114,7 @@ def raster(image: Picture) -> Raster[Any]:
     """What is known of a picture as `danet.images.to_tensor` takes it.
 
     Raises:
-        ImageError: it is no picture, or has no pixels.
+        ImageError: ``image`` is no picture, or has no pixels.
 
     Example:
         >>> raster(np.zeros((45, 70, 3), np.uint8)).size

@@ -161,7 +161,7 @@ def check_size(width: int, height: int) -> None:
     """Refuse a picture that is too large to be true, as Pillow does.
 
     Raises:
-        ImageError: it has more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
+        ImageError: the picture has more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > 2 * limit:

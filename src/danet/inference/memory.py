@@ -34,7 +34,7 @@ def read_size(text: str) -> int:
     """A number of bytes from words: a number, and K, M, G or T for powers of 1024.
 
     Raises:
-        ConfigError: it is no such number, or not positive.
+        ConfigError: the text is no such number, or the number is not positive.
 
     Example:
         >>> read_size("1.5G"), read_size("800 MB"), read_size("4096")

@@ -54,7 +54,7 @@ class Runtime:
         others: devices on which copies of the network compute along with it.
 
     Raises:
-        ConfigError: a name is not one of those, what it needs is not installed, or the settings
+        ConfigError: ``name`` or ``dtype`` is unknown, OpenVINO is not installed, or the settings
             do not go together.
     """
 

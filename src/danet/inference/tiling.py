@@ -54,7 +54,7 @@ def check_tile(tile: int, multiple: int) -> None:
     """Refuse a tile that is smaller than ``multiple``.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: ``tile`` is below ``multiple``.
     """
     if tile < max(multiple, 1):
         raise ConfigError(f"tile is {tile}, and must be at least {max(multiple, 1)} pixels")

@@ -191,7 +191,7 @@ def check_out(out: object, image: Picture, treatment: Treatment) -> None:
     """Refuse an array that the result of a treatment of a picture cannot be written to.
 
     Raises:
-        ImageError: it is no array, is read-only, has another shape or type than the result, or
+        ImageError: ``out`` is no array, is read-only, has another shape or type than the result, or
             shares memory with the picture, whose pixels are still needed when the first results
             are written.
     """

@@ -115,7 +115,8 @@ def akld(
 
     Raises:
         ImageError: there are no fakes or no pairs, or the sizes differ or are too small.
-        ConfigError: a setting is of no use, or there are both fakes and a generator.
+        ConfigError: ``n`` or the seed is out of its range, the preset is unknown, or there are
+            both fakes and a generator.
 
     Example:
         >>> import numpy as np

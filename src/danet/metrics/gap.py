@@ -142,7 +142,7 @@ def pgap(
         The gap, its interval, and what it depends on.
 
     Raises:
-        ConfigError: there are no seeds, one is negative, or the preset is of no use.
+        ConfigError: there are no seeds, one is negative, or the preset is unknown.
         DataError: there are no pairs, or the sizes of one differ.
         ImageError: a picture cannot be taken, or is too small.
         DanetError: as the training, for which the extra ``train`` must be installed.

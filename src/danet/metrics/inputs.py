@@ -51,7 +51,7 @@ def take_true(clean: Any) -> Tensor:
     """The true picture alone, as `take_pair` takes it, to judge several by it.
 
     Raises:
-        ImageError: it is not a picture.
+        ImageError: ``clean`` is not a picture.
     """
     return images.to_tensor(clean)[0].detach()
 
@@ -79,7 +79,7 @@ def check_least(pictures: Tensor, least: int, measure: str) -> None:
     """Refuse pictures of less than ``least`` pixels each way.
 
     Raises:
-        ImageError: they are smaller.
+        ImageError: a picture is smaller.
     """
     height, width = pictures.shape[2:]
     if min(height, width) < least:
@@ -123,7 +123,7 @@ def draw_fakes(source: Any, clean: Any, n: int, seed: int) -> Iterator[Any]:
         seed: as ``danet.NoiseGenerator.sample`` takes it.
 
     Raises:
-        ConfigError: ``n`` or the seed is of no use, or ``source`` is none of these.
+        ConfigError: ``n`` or the seed is out of its range, or ``source`` is none of these.
     """
     for name in ("stream", "sample"):
         if hasattr(source, name):
@@ -186,7 +186,7 @@ def over_pairs(score: Score, clean: Any, noisy: Any, source: Any, n: int, seed: 
     """The mean over pairs of the mean over fakes.
 
     Raises:
-        ConfigError: ``n`` or the seed is of no use.
+        ConfigError: ``n`` is below 1, or the seed is negative.
         ImageError: there are no fakes or no pairs.
     """
     check_draws(n, seed)  # before a sum hides what the seed is

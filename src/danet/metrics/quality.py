@@ -66,7 +66,7 @@ def psnr(
 
     Raises:
         ImageError: the sizes differ, or nothing is left within the border.
-        ConfigError: a setting is of no use.
+        ConfigError: a setting is out of its range or unknown.
         DanetError: scikit-image is not installed.
 
     Example:
@@ -126,7 +126,7 @@ def ssim(
 
     Raises:
         ImageError: the sizes differ or are too small.
-        ConfigError: a setting is of no use.
+        ConfigError: a setting is out of its range or unknown.
         DanetError: scikit-image is not installed.
 
     Example:

@@ -40,7 +40,7 @@ class CBDNetPipeline(NoiseModel):
         jpeg_quality: its lowest and highest quality, on Pillow's scale.
 
     Raises:
-        ConfigError: a range or a share is of no use.
+        ConfigError: a share is not from 0 to 1, or a range is not two rising numbers.
 
     Example:
         >>> clean = np.full((32, 32, 3), 0.5, dtype=np.float32)

@@ -49,7 +49,7 @@ class DevelopedNoise(NoiseModel):
         rounded: share of the pictures that are rounded to 8 bits.
 
     Raises:
-        ConfigError: a range or a share is of no use.
+        ConfigError: a share is not from 0 to 1, or a range is not two rising numbers.
 
     Example:
         >>> clean = np.full((32, 32, 3), 0.5, dtype=np.float32)

@@ -75,7 +75,7 @@ def check_share(name: str, share: float) -> None:
     """Refuse a share of pictures that is none.
 
     Raises:
-        ConfigError: it is not from 0 to 1.
+        ConfigError: the share is not from 0 to 1.
     """
     if not 0 <= share <= 1:
         raise ConfigError(f"{name} is {share}, and must be from 0 to 1")
@@ -99,7 +99,7 @@ def check_range(
         above: the lower bound itself is refused.
 
     Raises:
-        ConfigError: it is of no use.
+        ConfigError: the value is out of its range.
     """
     low, high = ends
     inside = least <= low <= high <= most and high < math.inf and not (above and low == least)

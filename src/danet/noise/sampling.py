@@ -95,7 +95,7 @@ class Sampler(ABC):
 
 
 def check_draws(n: int, seed: int | None) -> None:
-    """Refuse a number of versions or a seed that is of no use.
+    """Refuse a number of versions below 1, and a negative seed.
 
     Raises:
         ConfigError: one of them is no whole number, ``n`` is not positive, or the seed negative.

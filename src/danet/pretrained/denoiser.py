@@ -63,8 +63,9 @@ class Denoiser(Pretrained):
             ``halo`` and ``border``, which may be changed.
 
     Raises:
-        WeightsError: there are no such weights, or they do not fit.
-        ConfigError: a setting is of no use, or what it needs is not installed.
+        WeightsError: there are no such weights, or the weights are not those of a denoiser.
+        ConfigError: a setting is out of its range or unknown, settings do not go together, or a
+            package that a setting needs is not installed.
 
     Example:
         >>> denoiser = Denoiser()
@@ -192,7 +193,8 @@ class Denoiser(Pretrained):
 
         Raises:
             ImageError: a picture cannot be taken; its number, from 0, is in the message.
-            ConfigError: the strength or the batch size is of no use; at once.
+            ConfigError: at once, if a strength is negative or not finite, or ``batch_size`` is
+                below 1.
 
         Example:
             >>> from danet.networks import build

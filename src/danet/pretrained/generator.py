@@ -25,7 +25,7 @@ class NoiseGenerator(Pretrained, Sampler):
 
     Args:
         weights: as for `Denoiser`; a network is a `danet.networks.GeneratorNetwork`.
-        device: as for `Denoiser`, and so are all that follow.
+        device: as for `Denoiser`.
         devices: as for `Denoiser`.
         tile: as for `Denoiser`.
         max_memory: as for `Denoiser`.
@@ -40,8 +40,9 @@ class NoiseGenerator(Pretrained, Sampler):
         engine: as for `Denoiser`.
 
     Raises:
-        WeightsError: there are no such weights, or they do not fit.
-        ConfigError: a setting is of no use, or what it needs is not installed.
+        WeightsError: there are no such weights, or the weights are not those of a generator.
+        ConfigError: a setting is out of its range or unknown, settings do not go together, or a
+            package that a setting needs is not installed.
 
     Example:
         >>> generator = NoiseGenerator()

@@ -124,9 +124,10 @@ class Pretrained:
             **settings: as for the class.
 
         Raises:
-            WeightsError: there are no such weights, they cannot be fetched, or do not fit.
-            ConfigError: a setting is of no use, or a revision is given for what is not on the
-                Hub.
+            WeightsError: there are no such weights, the weights cannot be fetched, or do not fit
+                the class.
+            ConfigError: a setting is invalid, or a revision is given for weights that are not on
+                the Hub.
             DanetError: what was fetched cannot be written.
         """
         options = FetchOptions(revision, token, cache_dir, local_files_only, force_download)

@@ -54,7 +54,7 @@ class Sources:
         fingerprint: of those pictures.
 
     Raises:
-        DataError: the pairs cannot be had.
+        DataError: there are no pairs, or a picture lacks its other side.
         ImageError: a picture cannot be read.
     """
 
@@ -83,7 +83,7 @@ def validation_pairs(source: DataConfig, wanted: ValidationConfig) -> _PairsOfPi
     """The pairs that a run is measured on.
 
     Raises:
-        DataError: they cannot be had.
+        DataError: there are no pairs, or a picture lacks its other side.
         ImageError: a picture cannot be read.
     """
     if source.layout == "packed":

@@ -108,7 +108,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], str]:
     """The tensors, and what is known of the run.
 
     Raises:
-        ValueError: they are not as they were written.
+        ValueError: the tensors are not as they were written.
     """
     tensors = load_file(path)
     with safe_open(path, "pt") as file:

@@ -55,11 +55,11 @@ class ScaledNoise:
 
     Args:
         strength: range of factors on the noise, the smaller first, above 0.
-        scale: range of factors by which the pairs are resized, likewise; above 1 makes the
-            noise coarser.
+        scale: range of factors by which the pairs are resized, the smaller first, above 0; a factor
+            above 1 makes the noise coarser.
 
     Raises:
-        ConfigError: a range is of no use.
+        ConfigError: a range has an end that is not above 0, or its ends in the wrong order.
     """
 
     strength: Annotated[tuple[float, float], rising()] = (0.5, 3.0)

@@ -101,7 +101,7 @@ class DenoiserTraining:
 
         Args:
             pairs: (clean, noisy), each H x W x 3, uint8 or uint16.
-            test_pairs: likewise, for the curve.
+            test_pairs: pairs of the same form, for the curve.
             seed: fixes the random weights and every patch.
 
         Raises:

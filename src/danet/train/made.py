@@ -31,22 +31,23 @@ class Variety:
     Args:
         soft: share of the patches from the soft pictures, where there are some.
         enlarge: largest factor by which a sharp picture is enlarged, drawn uniformly from 1.
-        enlarged: share of the patches from sharp pictures that are.
-        shrink: largest factor by which one is made smaller, likewise; as far as it is large enough.
-        shrunk: share of those not enlarged that are.
+        enlarged: share of the patches from sharp pictures that are enlarged.
+        shrink: largest factor by which a sharp picture is made smaller, drawn uniformly from 1, as
+            far as the picture is large enough.
+        shrunk: share, among those that are not enlarged, of patches that are made smaller.
         exposure: range of factors on the values of every patch.
-        saturation: range of factors on its colours' distance from grey.
-        tinted: share with every channel times a factor of its own.
-        tint: smallest and largest of these factors.
-        flat: share that is one colour, or two with an edge.
-        drawn: share that is text, lines, stripes or points of light.
+        saturation: range of factors on the distance of a patch's colours from grey.
+        tinted: share of the patches whose channels are each multiplied by a factor of their own.
+        tint: smallest and largest factor of ``tinted``.
+        flat: share of patches of one colour, or of two colours with an edge.
+        drawn: share of patches of text, lines, stripes or points of light.
         dark: share of pairs whose clean and noisy side are made darker together, as in a picture
             of 16 bits that was exposed too little.
-        darkness: smallest and largest of these factors.
+        darkness: smallest and largest factor of ``dark``.
         untouched: share of pairs without noise.
 
     Raises:
-        ConfigError: a share or a range is of no use.
+        ConfigError: a share is not from 0 to 1, or a range has its ends in the wrong order.
     """
 
     soft: Annotated[float, SHARE] = 0.4

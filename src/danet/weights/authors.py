@@ -95,9 +95,9 @@ def import_file(path: Path, options: FetchOptions) -> str:
         Its name, one of `AUTHORS_FILES`.
 
     Raises:
-        WeightsError: it is none of the authors' files.
+        WeightsError: ``path`` is none of the authors' files.
         DanetError: a file cannot be written.
-        OSError: it cannot be read.
+        OSError: ``path`` cannot be read.
     """
     blob = git_blob_id(path)
     file = next((name for name, known in AUTHORS_FILES.items() if known == blob), None)
@@ -119,7 +119,7 @@ def remove(file: str, kind: Kind, options: FetchOptions) -> bool:
         Whether it was there.
 
     Raises:
-        DanetError: it cannot be removed.
+        DanetError: the network cannot be removed.
     """
     target = _target(file, options)
     if converted(file, kind, options) is None:

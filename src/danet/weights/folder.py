@@ -195,7 +195,7 @@ def read_config(path: Path, kind: Kind | None = None) -> dict[str, Any]:
         Its keys: format, kind, backbone, width and depth.
 
     Raises:
-        WeightsError: it cannot be read, or a key is unknown, missing or of the wrong type or value.
+        WeightsError: the file cannot be read, or a key is unknown, missing or wrong.
     """
     try:
         if path.stat().st_size > _CONFIG_BYTES:

@@ -60,7 +60,7 @@ def fetch(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
         The network's own folder; None where the repository has no such network.
 
     Raises:
-        WeightsError: it cannot be had.
+        WeightsError: there is no such network, or the Hub cannot be reached.
     """
     # The client's errors are those of another package in each major version.
     try:

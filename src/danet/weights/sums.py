@@ -22,7 +22,7 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     return _hashed(path, hashlib.sha256())
 
@@ -31,7 +31,7 @@ def git_blob_id(path: Path) -> str:
     """The name that git has for a file's content: the SHA-1 of "blob SIZE", a zero, and it.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
 
     Example:
         >>> import tempfile
@@ -84,8 +84,8 @@ def check_sum(path: Path, right: str | None) -> None:
     """Compare a file with its SHA-256.
 
     Raises:
-        WeightsError: it has another one, or none is known.
-        OSError: it cannot be read.
+        WeightsError: the file has another one, or none is known.
+        OSError: the file cannot be read.
     """
     if right is None:
         raise WeightsError(f"{path}: its SHA-256 is in no list, so it cannot be verified")
