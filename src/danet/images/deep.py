@@ -229,9 +229,9 @@ def read_page(page: Any, scratch: Path | None = None) -> NDArray[Any]:
             memory-mapped then.
 
     Raises:
-        ImageError: the colours are neither grey nor RGB, have more channels than these, or are not all
-            in the file.
-        DanetError: there is no room for them.
+        ImageError: the colours are neither grey nor RGB, there are more channels than these, or
+            pixels are missing in the file.
+        DanetError: there is no room for the pixels.
     """
     is_inverted = page.photometric == _MINIMUM_IS_WHITE and page.dtype.kind == "u"
     if page.photometric not in (_MINIMUM_IS_BLACK, _RGB) and not is_inverted:
