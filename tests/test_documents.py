@@ -1,0 +1,170 @@
+"""The code blocks of the documents run, each page in a folder of its own.
+
+A comment of HTML before a block says why it is not run, or only among the slow tests:
+``<!-- not run: REASON -->``, ``<!-- slow: REASON -->``.  ``<!-- ci: NAME -->`` is run by ``.ci/run``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import metadata
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+import danet.train
+from danet.cli import main
+from danet.train import TrainConfig
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+)
+BLOCK = re.compile(
+    r"(?:^ *<!-- (?P<mark>ci|not run|slow): [^\n]+ -->\n)?"
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+# In place of the programs that the pages call: the shell reads the line, and this notes its words.
+NOTE = '#!/bin/sh\nprintf "%s\\n" "$(basename "$0")" "$@" "" >>"$NOTES"\n'
+
+
+class Block(NamedTuple):
+    """A code block of a page: its mark, its line, its language, its text."""
+
+    mark: str
+    line: int
+    language: str
+    code: str
+
+
+def blocks(page: str) -> list[Block]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = list(BLOCK.finditer(text))
+    assert len(re.findall("^ *```", text, re.MULTILINE)) == 2 * len(found)
+    return [
+        Block(
+            match["mark"] or "",
+            text[: match.start("code")].count("\n"),
+            match["language"],
+            dedent(match["code"]),
+        )
+        for match in found
+    ]
+
+
+def save_pairs(folder: Path, noisy: str, clean: str, count: int = 1, side: int = 64) -> None:
+    """Pairs in files of the given names, in which ``{}`` is the number of the pair."""
+    coarse = np.random.default_rng(0).integers(60, 180, (side // 8, side // 8, 3), dtype=np.uint8)
+    smooth = Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+    for number in range(count):
+        grain = np.random.default_rng(number + 1).normal(0, 4, (side, side, 3))
+        shown = Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8))
+        for name, picture in ((noisy, shown), (clean, smooth)):
+            path = folder / name.format(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+
+
+def save_samples(folder: Path) -> None:
+    """The files that the pages speak of, as small as may be."""
+    save_pairs(folder, "photo.jpg", "clean.png")
+    for name in ("holiday", "more", "more/clean/pictures", "photos"):
+        save_pairs(folder / name, f"{Path(name).name}.jpg", "clean.png")
+    with Image.open(folder / "photo.jpg") as picture:
+        picture.save(folder / "big.tif")
+        np.save(folder / "noisy.npy", np.asarray(picture))
+    for name in ("pairs", "my-pairs"):
+        save_pairs(folder / name, "noisy/{}.png", "clean/{}.png", side=128)
+    save_pairs(folder / "CC15", "{}_real.png", "{}_mean.png", 15)
+    save_pairs(folder / "NAM25", "{}_real.png", "{}_mean.png", 25)
+    for name in ("polyu", "POLYU"):
+        save_pairs(folder / name / "full", "a_Real.JPG", "a_mean.JPG", side=256)
+        save_pairs(folder / name / "crops", "a_1_real.JPG", "a_1_mean.JPG")
+        files = {"crops": "a_1_real.JPG", "full": "a_Real.JPG", "clean_only": "a_mean.JPG"}
+        split = {kind: {"train": [file], "val": [file]} for kind, file in files.items()}
+        (folder / name / "split.json").write_text(json.dumps(split))
+    blocks = np.random.default_rng(0).integers(0, 256, (1, 2, 32, 32, 3), dtype=np.uint8)
+    (folder / "SIDD").mkdir()
+    for name in ("ValidationNoisy", "ValidationGt", "BenchmarkNoisy"):
+        savemat(folder / "SIDD" / f"{name}BlocksSrgb.mat", {f"{name}BlocksSrgb": blocks})
+    (folder / "config.toml").write_text('output = "runs/own"\n[data]\nroot = "pairs"\n')
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    shutil.copy(ROOT / "tests" / "golden" / "joint_checkpoint.pt", folder / "joint.pt")
+
+
+def run_commands(code: str) -> None:
+    """The lines of a shell: danet's commands run, and extras that are installed must exist."""
+    for program in ("danet", "pip"):
+        path = Path("bin", program)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(NOTE)
+        path.chmod(0o755)
+    notes = Path("notes")
+    places = {"PATH": f"bin{os.pathsep}{os.environ['PATH']}", "NOTES": str(notes)}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", code], env=os.environ | places, check=True)
+    for command in notes.read_text().split("\n\n")[:-1]:
+        program, *words = command.split("\n")
+        if program == "danet":
+            assert main(words) == 0, words
+        else:
+            extras = re.findall(r"\[(.+?)\]", words[-1])
+            assert set(extras) <= set(metadata("danet").get_all("Provides-Extra") or [])
+    notes.unlink()
+
+
+def run_page(page: str, *, slow: bool) -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in blocks(page):
+        if block.mark in ("ci", "not run") or (block.mark == "slow" and not slow):
+            continue
+        match block.language:
+            case "python":
+                lines = "\n" * block.line + block.code  # so that errors name the page's line
+                exec(compile(lines, page, "exec"), names)
+            case "bash":
+                run_commands(block.code)
+            case "toml":
+                Path("block.toml").write_text(block.code)
+                assert main(["train", "block.toml"]) == 0
+            case other:
+                raise AssertionError(f"{page}:{block.line}: a block of {other!r} cannot be run")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples, in the working directory, and trainings of two small updates."""
+    train: Callable[[TrainConfig], Path] = danet.train.train
+
+    def short(config: TrainConfig) -> Path:
+        small = {"batch_size": 1, "extra_size": 0, "patch_size": 16, "critic_width": 4}
+        return train(replace(config, updates=2, log_every=1, critic_updates=1, workers=0, **small))
+
+    for module in (danet.train, danet.train.loop):
+        monkeypatch.setattr(module, "train", short)
+    save_samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+def test_a_page_runs(page: str) -> None:
+    run_page(page, slow=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.mark == "slow" for block in blocks(page))]
+)
+def test_a_page_runs_with_its_slow_blocks(page: str) -> None:
+    run_page(page, slow=True)
