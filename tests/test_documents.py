@@ -1,7 +1,7 @@
 """The code blocks of the documents run, each page in a folder of its own.
 
 A comment of HTML before a block says why it is not run, or only among the slow tests:
-``<!-- not run: REASON -->``, ``<!-- slow: REASON -->``.  ``<!-- ci: NAME -->`` is run by ``.ci/run``.
+``<!-- not run: REASON -->``, ``<!-- slow: REASON -->``.  ``.ci/run`` runs ``<!-- ci: NAME -->``.
 """
 
 from __future__ import annotations
@@ -148,8 +148,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train: Callable[[TrainConfig], Path] = danet.train.train
 
     def short(config: TrainConfig) -> Path:
-        small = {"batch_size": 1, "extra_size": 0, "patch_size": 16, "critic_width": 4}
-        return train(replace(config, updates=2, log_every=1, critic_updates=1, workers=0, **small))
+        config = replace(config, updates=2, critic_updates=1, log_every=1, workers=0)
+        config = replace(config, batch_size=1, extra_size=0, patch_size=16, critic_width=4)
+        return train(config)
 
     for module in (danet.train, danet.train.loop):
         monkeypatch.setattr(module, "train", short)
