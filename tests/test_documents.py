@@ -70,7 +70,7 @@ def save_pairs(folder: Path, noisy: str, clean: str, count: int = 1, side: int =
     smooth = Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
     for number in range(count):
         grain = np.random.default_rng(number + 1).normal(0, 4, (side, side, 3))
-        shown = Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8))
+        shown = Image.fromarray(np.clip(np.asarray(smooth) + grain, 0, 255).astype(np.uint8))
         for name, picture in ((noisy, shown), (clean, smooth)):
             path = folder / name.format(number)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Bring trained networks into the package as weights of a name, measured and with their card.
 
-    DANET_DATA=... python benchmarks/release.py --name photo runs/photo-7-denoiser
+    DANET_DATA=... python tools/release.py --name photo runs/photo-7-denoiser
 
 The runs are those of docs/recipes, in their order; each network is that of the last run with one,
 and the one that ships already where no run has one.  Of the notes, NAME-earlier.md has the rows of
@@ -68,7 +68,7 @@ precision.
 
 ## Measured
 
-`python benchmarks/shipped_weights.py --weights {name}`, on {hardware}, computed in {dtype}.
+`python tools/shipped_weights.py --weights {name}`, on {hardware}, computed in {dtype}.
 Kodak's pictures are among those that noise was added to in training.
 
 {measured}

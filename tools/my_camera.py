@@ -1,6 +1,6 @@
 """Tune weights to a camera on a handful of pairs, and measure what it brings.
 
-    DANET_DATA=... python benchmarks/my_camera.py -o runs/my-camera
+    DANET_DATA=... python tools/my_camera.py -o runs/my-camera
 
 The camera is PolyU's Sony, the pairs its four whole frames, screened; what is measured are its
 crops of three other scenes.  Two things are tuned on them:

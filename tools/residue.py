@@ -1,6 +1,6 @@
 """What is left of a denoiser's error: how much of it is a shift, a blur and a constant.
 
-    DANET_DATA=... python benchmarks/residue.py --weights photo
+    DANET_DATA=... python tools/residue.py --weights photo
 
 The result minus the truth of each picture is fitted by the truth's gradients along rows and columns
 (a shift, in pixels), the truth's blurred difference from itself, and 1 (a constant, in grey

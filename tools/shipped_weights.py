@@ -1,6 +1,6 @@
 """Measure weights on PolyU's val crops, nam25, blocks of SIDD's validation set and clean pictures.
 
-    DANET_DATA=... python benchmarks/shipped_weights.py --weights photo -o photo.json
+    DANET_DATA=... python tools/shipped_weights.py --weights photo -o photo.json
 
 PSNR and SSIM of noisy and denoised pictures, PSNR of Kodak's clean pictures after denoising, and
 AKLD of generated noise beside that of Gaussian noise with the pair's own standard deviation.

@@ -1,6 +1,6 @@
 """Print a row of docs/recipes/trials.md: what a denoiser reaches on small parts of each set.
 
-    DANET_DATA=... python benchmarks/trial.py photo runs/photo-7-denoiser/checkpoint.safetensors
+    DANET_DATA=... python tools/trial.py photo runs/photo-7-denoiser/checkpoint.safetensors
 
 Weights by name or folder, or the averaged denoiser in the checkpoint of a run that still goes on.
 """
