@@ -93,6 +93,26 @@ def test_every_public_name_is_there(name: str) -> None:
     assert name in dir(danet)
 
 
+# In a process for each name, since one package imports others; torch, once for all of them.
+EACH_ALONE = """\
+import os, torch, danet
+for name in danet.__all__:
+    if (child := os.fork()) == 0:
+        getattr(danet, name)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, name
+"""
+
+
+def test_every_public_name_is_there_after_nothing_but_import_danet() -> None:
+    subprocess.run([sys.executable, "-c", EACH_ALONE], check=True)
+
+
+def test_every_package_is_public() -> None:
+    packages = {module.name for module in pkgutil.iter_modules(danet.__path__) if module.ispkg}
+    assert packages - {"cli"} <= set(danet.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'attic'"):
         danet.attic  # type: ignore[attr-defined]  # noqa: B018

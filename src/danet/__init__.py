@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING
 from danet.errors import DanetError
 
 if TYPE_CHECKING:
-    from danet import metrics, noise, train
+    from danet import (
+        augment,
+        bench,
+        data,
+        images,
+        inference,
+        metrics,
+        networks,
+        noise,
+        pretrained,
+        train,
+        weights,
+    )
     from danet.pretrained import Denoiser, NoiseGenerator
 
 __all__ = [
@@ -17,9 +29,17 @@ __all__ = [
     "Denoiser",
     "NoiseGenerator",
     "__version__",
+    "augment",
+    "bench",
+    "data",
+    "images",
+    "inference",
     "metrics",
+    "networks",
     "noise",
+    "pretrained",
     "train",
+    "weights",
 ]
 
 __version__ = "0.1.0"
@@ -27,10 +47,10 @@ __version__ = "0.1.0"
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
 
     def __getattr__(name: str) -> object:
-        if name in {"metrics", "noise", "train"}:
-            return import_module(f"danet.{name}")
         if name in {"Denoiser", "NoiseGenerator"}:
             return getattr(import_module("danet.pretrained"), name)
+        if name in __all__:
+            return import_module(f"danet.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
