@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from danet import data
 from danet.data import Pixels, source_pairs
 from danet.data.layouts import LAYOUTS, Part, nam_pairs, renoir_pairs, sidd_pairs
 from danet.errors import ConfigError, DanetError, DataError, ImageError
@@ -189,3 +190,35 @@ def test_a_folder_without_pairs(tmp_path: Path, layout: str) -> None:
 def test_an_unknown_layout(tmp_path: Path) -> None:
     with pytest.raises(DanetError, match="'attic', and must be one of sidd, renoir"):
         source_pairs("attic", tmp_path)
+
+
+def test_polyu_layout(tmp_path: Path) -> None:
+    split = {
+        "crops": {"train": ["a_1_real.JPG"], "val": ["b_2_real.JPG"]},
+        "full": {"train": ["a_Real.JPG"], "val": []},
+        "clean_only": {"train": ["a_mean.JPG", "c_mean.JPG"], "val": []},
+    }
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    assert data.polyu_pairs(tmp_path, "val") == [
+        data.Pair(tmp_path / "crops/b_2_real.JPG", tmp_path / "crops/b_2_mean.JPG")
+    ]
+    assert data.polyu_pairs(tmp_path, "train", "full") == [
+        data.Pair(tmp_path / "full/a_Real.JPG", tmp_path / "full/a_mean.JPG")
+    ]
+    assert [p.name for p in data.polyu_clean(tmp_path, "train")] == ["a_mean.JPG", "c_mean.JPG"]
+    with pytest.raises(DataError, match="'test'"):
+        data.polyu_pairs(tmp_path, "test")
+    with pytest.raises(DataError, match=r"split\.json"):
+        data.polyu_pairs(tmp_path / "elsewhere", "train")
+    (tmp_path / "split.json").write_text("[]")
+    with pytest.raises(DataError, match=r"split\.json"):
+        data.polyu_pairs(tmp_path, "train")
+
+
+def test_the_parts_of_polyu_as_it_is(data_root: Path) -> None:
+    train, val = (data.polyu_pairs(data_root / "polyu", part) for part in ("train", "val"))
+    assert (len(train), len(val)) == (72, 28)
+    for pair in train[:2] + val[:2]:
+        clean, noisy = data.read_pair(pair)
+        assert clean.shape == noisy.shape == (512, 512, 3)
+        assert 0 < (clean.astype(float) - noisy).std() < 30

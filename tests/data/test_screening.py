@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from danet.data import Limits, Pixels
+from danet.data import Limits, Pixels, screened_tiles
 from danet.data.screening import Agreement, compare
+from tests.data.samples import texture, with_noise
 
 
 def scene(seed: int, deviation: float = 30.0, sigma: float = 3.0) -> Pixels:
@@ -79,3 +80,16 @@ def test_limits_decide() -> None:
     found = compare(scene(0), noised(scene(0), shift=1.5))
     assert found.faults(Limits(difference=2.0)) == []
     assert found.excesses(Limits(difference=0.5))["exposure"] == pytest.approx(3, rel=0.1)
+
+
+def test_screening_keeps_aligned_tiles_and_drops_shifted_ones() -> None:
+    clean = texture(0, 256, 512)
+    aligned, shifted = with_noise(clean), with_noise(np.roll(clean, 1, axis=1))
+    brighter = with_noise((clean + 2).astype(np.uint8))
+    assert len(list(screened_tiles(clean, aligned))) == 2
+    assert not list(screened_tiles(clean, shifted))
+    assert not list(screened_tiles(clean, brighter))
+    # Only the shifted half is dropped.
+    half = np.concatenate([aligned[:, :256], shifted[:, 256:]], axis=1)
+    (kept,) = screened_tiles(clean, half)
+    np.testing.assert_array_equal(kept[1], half[:, :256])
