@@ -72,6 +72,14 @@ def test_a_network_gives_what_its_denoiser_gives(pair: tuple[Floats, Floats]) ->
     np.testing.assert_array_equal(network(denoiser)(noisy), denoiser(noisy))
 
 
+def test_the_ensemble_is_that_of_the_denoiser() -> None:
+    # Of no multiple of the network's sizes: padding before the turns is another result than after.
+    noisy = np.random.default_rng(0).random((150, 201, 3), dtype=np.float32)
+    denoiser = Denoiser(build("denoiser", "unet", width=2), device="cpu")
+    expected = denoiser(noisy, self_ensemble=True)
+    np.testing.assert_array_equal(network(denoiser, ensemble=True)(noisy), expected)
+
+
 def test_the_ensemble_turns_with_its_picture(pair: tuple[Floats, Floats]) -> None:
     noisy = pair[1][:32, :48]
     denoiser = Denoiser(build("denoiser", "unet", width=2), device="cpu")

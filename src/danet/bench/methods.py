@@ -7,15 +7,14 @@ may lie a little outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from danet.errors import ConfigError
-from danet.inference.ensemble import self_ensemble
 from danet.pretrained import Denoiser
 
 __all__ = ["BASELINES", "Denoise", "Floats", "baseline", "network"]
@@ -29,17 +28,9 @@ def network(denoiser: Denoiser, *, ensemble: bool = False) -> Denoise:
 
     Args:
         denoiser: its device and tile are kept.
-        ensemble: take the mean over the eight flips and rotations, see
-            `danet.inference.ensemble.self_ensemble`.
+        ensemble: the denoiser's ``self_ensemble``.
     """
-
-    def denoise(noisy: Floats) -> Floats:
-        pixels = torch.from_numpy(noisy.transpose(2, 0, 1))[None]
-        result = self_ensemble(pixels, denoiser) if ensemble else denoiser(pixels)
-        denoised: Floats = result[0].permute(1, 2, 0).numpy()
-        return denoised
-
-    return denoise
+    return partial(denoiser, self_ensemble=ensemble)
 
 
 def baseline(name: str) -> Denoise:
