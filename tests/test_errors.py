@@ -14,7 +14,7 @@ from danet.augment import add_noise
 from danet.bench.datasets import benchmark_pairs
 from danet.bench.evaluate import evaluate_noise
 from danet.bench.harmless import evaluate_harmless
-from danet.errors import ConfigError, ImageError, check_count, one_line
+from danet.errors import ConfigError, ImageError, check_count, one_line, require
 from danet.noise import WhiteGaussian
 
 NO_COUNTS = [True, np.True_, 1.0, 1.5, float("nan"), "1", torch.tensor(1), [1], -1]
@@ -62,3 +62,18 @@ def test_a_line_cannot_write_to_the_terminal(text: str) -> None:
     line = one_line(ImageError(text))
     assert line.isprintable()
     assert line.startswith("a") and line.endswith("b")
+
+
+@pytest.mark.parametrize("module", ["attic", "attic.roof"])
+def test_a_missing_package_is_named_with_its_extra(module: str) -> None:
+    with pytest.raises(ConfigError, match=r"^it needs attic: pip install 'danet\[data\]' \(No"):
+        require(module, "data", "it")
+
+
+def test_a_package_that_cannot_be_imported_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "brittle.py").write_text("raise RuntimeError('built for another PyTorch')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="built for another PyTorch"):
+        require("brittle", "data", "a house")

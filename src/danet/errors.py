@@ -1,8 +1,12 @@
-"""The errors that danet raises and the warning it gives, their one line, and a check of counts."""
+"""The errors that danet raises and the warning it gives, and what their messages share."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
+from importlib import import_module
 from numbers import Integral
+from typing import Any
 
 __all__ = [
     "ConfigError",
@@ -12,8 +16,10 @@ __all__ = [
     "ImageError",
     "WeightsError",
     "check_count",
+    "did_you_mean",
     "is_count",
     "one_line",
+    "require",
 ]
 
 
@@ -22,7 +28,7 @@ class DanetError(Exception):
 
 
 class ConfigError(DanetError, ValueError):
-    """A setting is unknown, of the wrong type or out of range."""
+    """A setting is unknown, of the wrong type or out of range, or needs a missing package."""
 
 
 class DataError(DanetError):
@@ -72,3 +78,40 @@ def check_count(name: str, value: object, least: int = 0) -> None:
     """
     if not is_count(value, least):
         raise ConfigError(f"{name} is {value!r}, and must be a whole number from {least}")
+
+
+def require(module: str, extra: str, purpose: str) -> Any:
+    """Import a module of an optional package.
+
+    Args:
+        module: its full name, such as ``"matplotlib.figure"``.
+        extra: the extra of danet that brings the package.
+        purpose: what needs it, as the message begins.
+
+    Raises:
+        ConfigError: the package is not installed, or cannot be imported.
+
+    Example:
+        >>> require("attic", "data", "A")
+        Traceback (most recent call last):
+        danet.errors.ConfigError: A needs attic: pip install 'danet[data]' (No module named 'attic')
+    """
+    try:
+        return import_module(module)
+    # torchvision raises a RuntimeError where PyTorch is not the one that it was built for.
+    except (ImportError, RuntimeError) as error:
+        raise ConfigError(
+            f"{purpose} needs {module.partition('.')[0]}: pip install 'danet[{extra}]' "
+            f"({one_line(error)})"
+        ) from error
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """The end of a message on an unknown name: the name that was probably meant, or all names.
+
+    Example:
+        >>> did_you_mean("phto", ["photo", "raw"]), did_you_mean("attic", ["photo", "raw"])
+        ("; did you mean 'photo'?", '; there are photo, raw')
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"

@@ -112,7 +112,7 @@ def test_nam(tmp_path: Path, version: str, scale: int) -> None:
 def test_nam_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_hdf5(tmp_path / "1.mat", img_noisy=picture(0), img_mean=picture(0))
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(DataError, match=r"1\.mat: .* needs h5py: pip install"):
+    with pytest.raises(ConfigError, match=r"1\.mat: .* needs h5py: pip install"):
         nam_pairs(tmp_path)[0].read()
 
 

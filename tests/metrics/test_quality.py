@@ -62,7 +62,7 @@ def test_a_batch_has_the_mean_of_its_pictures(measure: Any) -> None:
 
 @pytest.mark.parametrize("measure", [metrics.psnr, metrics.ssim])
 def test_what_to_install_is_said(measure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.metrics", None)
     with pytest.raises(DanetError, match=r"pip install 'danet\[metrics\]'"):
         measure(torch.zeros(3, 16, 16), torch.ones(3, 16, 16))
 

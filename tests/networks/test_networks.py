@@ -160,12 +160,9 @@ def test_weights_are_drawn_from_torchs_random_numbers(name: str) -> None:
 
 
 def test_unknown_backbone_is_named_with_the_nearest() -> None:
-    with pytest.raises(
-        ConfigError,
-        match=r"'dcnn'; .* unet, half-unet, dncnn, red, ridnet, nafnet; did you mean 'dncnn'\?$",
-    ):
+    with pytest.raises(ConfigError, match=r"no backbone 'dcnn'; did you mean 'dncnn'\?$"):
         build("denoiser", "dcnn")
-    with pytest.raises(ConfigError, match=r"are: unet, half-unet, dncnn, red, ridnet, nafnet$"):
+    with pytest.raises(ConfigError, match="there are dncnn, half-unet, nafnet, red"):
         build("generator", "transformer")
 
 

@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
 from danet.augment.adding import Noise, add_noise, check_settings, noise_source
-from danet.errors import ConfigError
+from danet.errors import ConfigError, require
 
-try:
-    # This module is nothing but a subclass of its transform, and is imported only when asked for.
-    from albumentations import ImageOnlyTransform
-except ImportError as error:
-    raise ConfigError(
-        "danet.augment.albumentations needs Albumentations: pip install 'danet[albumentations]'"
-    ) from error
+# This module is nothing but a subclass of its transform, and is imported only when asked for.
+ImageOnlyTransform: Any = require(
+    "albumentations", "albumentations", "danet.augment.albumentations"
+).ImageOnlyTransform
 
 # AlbumentationsX has the same name, and asks its transforms for something else.
 if not hasattr(ImageOnlyTransform, "get_params"):

@@ -14,18 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from danet.augment.adding import Noise, add_noise, check_settings, noise_source
-from danet.errors import ConfigError, ImageError, one_line
+from danet.errors import ImageError, require
 
-try:
-    # This module is nothing but a subclass of its transform, and is imported only when asked for.
-    from torchvision import tv_tensors
-    from torchvision.transforms import v2
-# Where PyTorch is not the one that it was built for, it raises a RuntimeError.
-except (ImportError, RuntimeError) as error:
-    raise ConfigError(
-        "danet.augment.torchvision needs a torchvision that fits this PyTorch: "
-        f"pip install 'danet[torchvision]' ({one_line(error)})"
-    ) from error
+# This module is nothing but a subclass of its transform, and is imported only when asked for.
+_PURPOSE = "danet.augment.torchvision"
+tv_tensors: Any = require("torchvision.tv_tensors", "torchvision", _PURPOSE)
+v2: Any = require("torchvision.transforms.v2", "torchvision", _PURPOSE)
 
 __all__ = ["AddNoise"]
 

@@ -21,6 +21,7 @@ from danet.errors import (
     ImageError,
     check_count,
     one_line,
+    require,
 )
 
 __all__ = ["DATASETS", "DndImage", "benchmark_pairs", "dnd_crops", "dnd_images", "sidd_blocks"]
@@ -161,7 +162,8 @@ def dnd_images(root: Path) -> list[DndImage]:
         root: the folder of ``info.mat`` and ``images_srgb/``.
 
     Raises:
-        DataError: a file is missing or holds something else, or h5py is missing.
+        DataError: a file is missing or holds something else.
+        ConfigError: h5py is missing.
         ImageError: ``info.mat`` cannot be read.
     """
     images = []
@@ -223,10 +225,7 @@ def _keyed(file: Any, key: str, path: Path) -> Any:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A file of MATLAB 7.3, opened to be read in parts."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError(f"{path}: DND needs h5py: pip install 'danet[data]'") from error
+    h5py = require("h5py", "data", f"{path}: a file of DND")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:

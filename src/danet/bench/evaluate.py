@@ -45,7 +45,7 @@ def evaluate(
     Raises:
         DataError: there are no pairs; or as a pair's ``read``.
         ImageError: a picture cannot be read, is smaller than 11 pixels, or a result is not finite.
-        DanetError: scikit-image is not installed.
+        ConfigError: scikit-image is not installed.
     """
     images: dict[str, Scores] = {}
     # disable=None: no bar where standard error is not a terminal.

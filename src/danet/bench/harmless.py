@@ -15,7 +15,7 @@ from danet.bench.methods import Denoise, Floats
 from danet.bench.report import Report, Scores
 from danet.data import picture_files, read_picture, scaled
 from danet.data.drawn import drawn_lines, drawn_text
-from danet.errors import ConfigError, DataError, check_count
+from danet.errors import DataError, check_count, require
 from danet.noise import DevelopedNoise, NoiseModel, WhiteGaussian
 
 __all__ = ["bundled_pictures", "evaluate_harmless"]
@@ -47,12 +47,7 @@ def bundled_pictures() -> dict[str, Floats]:
     Raises:
         ConfigError: scikit-image is not installed.
     """
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise ConfigError(
-            "the data set harmless needs scikit-image, or a folder: pip install 'danet[metrics]'"
-        ) from error
+    data = require("skimage.data", "metrics", "the data set harmless without a folder")
     pictures = {name: np.asarray(getattr(data, name)()) for name in _NAMES}
     return {
         name: _middle(scaled(np.broadcast_to(_colours(pixels), (*pixels.shape[:2], 3))))

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from danet.errors import ConfigError
+from danet.errors import ConfigError, require
 from danet.pretrained import Denoiser
 
 __all__ = ["BASELINES", "Denoise", "Floats", "baseline", "network"]
@@ -59,9 +58,11 @@ def baseline(name: str) -> Denoise:
     if name not in BASELINES:
         raise ConfigError(f"the baseline is {name!r}, and must be one of {', '.join(BASELINES)}")
     package, denoise = BASELINES[name]
-    module = _optional(package)
-    restoration = _optional("skimage.restoration")
-    _optional("pywt")  # estimate_sigma needs it, and imports it when called
+    module, restoration, _ = (
+        require(needed, "baselines", f"the baseline {name}")
+        # estimate_sigma needs pywt, and imports it when called
+        for needed in (package, "skimage.restoration", "pywt")
+    )
 
     def method(noisy: Floats) -> Floats:
         # Estimated where a channel has any detail; in a flat one there is no noise.
@@ -102,10 +103,3 @@ BASELINES: Mapping[str, tuple[str, Callable[[Any, Floats, float], NDArray[Any]]]
     "bm3d": ("bm3d", _bm3d),
     "skimage-wavelet": ("skimage.restoration", _wavelet),
 }
-
-
-def _optional(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ConfigError(f"the baselines need {module}: pip install 'danet[baselines]'") from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from danet.data.pairs import Pair, folder_pairs, read_pair
 from danet.data.pictures import Pixels, check_same_size, read_picture
-from danet.errors import ConfigError, DataError, ImageError, one_line
+from danet.errors import ConfigError, DanetError, DataError, ImageError, one_line, require
 
 __all__ = [
     "LAYOUTS",
@@ -185,7 +185,8 @@ def read_mat(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
     Those of version 7.3 are HDF5 and need h5py.
 
     Raises:
-        DataError: a key is missing, or h5py is needed and missing.
+        DataError: a key is missing.
+        ConfigError: h5py is needed and missing.
         ImageError: the file cannot be read.
     """
     from scipy.io import loadmat
@@ -198,7 +199,7 @@ def read_mat(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
         return {key: found[key] for key in keys}
     except KeyError as error:
         raise DataError(f"{path}: it has no key {error.args[0]!r}") from error
-    except DataError:
+    except DanetError:
         raise
     # The decoders raise nearly anything on a damaged file.
     except Exception as error:
@@ -206,12 +207,7 @@ def read_mat(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def _read_hdf5(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError(
-            f"{path}: a file of MATLAB 7.3 needs h5py: pip install 'danet[data]'"
-        ) from error
+    h5py = require("h5py", "data", f"{path}: a file of MATLAB 7.3")
     with h5py.File(path, "r") as file:
         # MATLAB stores the axes in the other order.
         return {key: file[key][()].T for key in keys if key in file}

@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import getchunks
 
-from danet.errors import ImageError
+from danet.errors import ImageError, require
 from danet.files import scratch_array
 
 __all__ = [
@@ -60,18 +58,13 @@ _INTEGER, _FLOAT = 1, 3
 _HELD_SAMPLES = {(_INTEGER, 8), (_INTEGER, 16), (_FLOAT, 16), (_FLOAT, 32), (_FLOAT, 64)}
 
 
-def library(name: str) -> ModuleType:
+def library(name: str) -> Any:
     """Import imagecodecs or tifffile.
 
     Raises:
-        ImageError: the package is not installed.
+        ConfigError: the package is not installed.
     """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ImageError(
-            f"colours of more than 8 bits need {name}: pip install 'danet[formats]'"
-        ) from error
+    return require(name, "formats", "a picture of more than 8 bits")
 
 
 def needed(pixels: NDArray[Any]) -> bool:

@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from danet import __version__
-from danet.errors import ConfigError, DanetError, one_line
+from danet.errors import DanetError, one_line, require
 from danet.files import atomic_write
 from danet.inference.sizes import BORDER, crop, margins, pad, padded_length
 from danet.networks import DenoiserNetwork, GeneratorNetwork
@@ -111,10 +110,7 @@ def export(
         DanetError: the network cannot be exported, the results differ by more than `TOLERANCE`,
             or the file cannot be written, which is then as it was.
     """
-    try:
-        onnx, onnxruntime = import_module("onnx"), import_module("onnxruntime")
-    except ImportError as error:
-        raise ConfigError("exporting needs: pip install 'danet[onnx]'") from error
+    onnx, onnxruntime = (require(name, "onnx", "exporting") for name in ("onnx", "onnxruntime"))
     network = copy.deepcopy(network).cpu().float().eval()
     border = padded_length(border, network.size_multiple)
     generator = isinstance(network, GeneratorNetwork)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from danet.devices import fast_dtype
-from danet.errors import ConfigError, DanetError, DanetWarning, one_line
+from danet.errors import ConfigError, DanetError, DanetWarning, one_line, require
 from danet.inference.memory import is_out_of_memory
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 
@@ -69,10 +69,7 @@ class Runtime:
             if value not in known:
                 raise ConfigError(f"{setting} is {value!r}, and must be one of {', '.join(known)}")
         if name == "openvino":
-            if find_spec("openvino") is None:
-                raise ConfigError(
-                    "the runtime 'openvino' is not installed: pip install 'danet[openvino]'"
-                )
+            require("openvino", "openvino", "the runtime 'openvino'")
             if compiled:
                 raise ConfigError("compile is for PyTorch, and the runtime is 'openvino'")
         if others and (compiled or name == "openvino"):

@@ -6,7 +6,7 @@ do otherwise: PSNR pools the squared error of a batch, and neither rounds to 8 b
 no volume form.  Each takes the keyword arguments of ``torchmetrics.Metric`` besides its own.
 
 Raises:
-    DanetError: torchmetrics is not installed, on import.
+    ConfigError: torchmetrics is not installed, on import.
 """
 
 from __future__ import annotations
@@ -18,17 +18,13 @@ import torch
 from torch import Tensor
 
 from danet import metrics
-from danet.errors import DanetError
+from danet.errors import require
 from danet.metrics.inputs import chosen
 from danet.metrics.quality import QUALITY_PRESETS, Preset
 
-try:
-    # This module is nothing but subclasses of it, and is imported only when asked for.
-    from torchmetrics import Metric
-except ImportError as error:
-    raise DanetError(
-        "danet.metrics.classes needs torchmetrics: pip install 'danet[metrics]'"
-    ) from error
+# This module is nothing but subclasses of it, and is imported only when asked for.
+require("torchmetrics", "metrics", "danet.metrics.classes")
+from torchmetrics import Metric  # noqa: E402, TID253
 
 __all__ = ["AKLD", "KLD", "PSNR", "SSIM"]
 

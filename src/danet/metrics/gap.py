@@ -15,7 +15,7 @@ from PIL import Image
 
 from danet import images
 from danet.data import Pixels, fingerprint
-from danet.errors import DanetError, DataError, ImageError, check_count
+from danet.errors import DataError, ImageError, check_count, require
 from danet.metrics.inputs import draw_fakes
 from danet.metrics.quality import psnr
 
@@ -85,13 +85,11 @@ class PGap:
             A ``matplotlib.figure.Figure``; its ``savefig(path)`` writes it.
 
         Raises:
-            DanetError: matplotlib is not installed.
+            ConfigError: matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise DanetError("plotting needs matplotlib: pip install 'danet[metrics]'") from error
-        figure = Figure((6, 4), dpi=100, layout="constrained")
+        # Figure draws by Agg; pyplot would look for a screen.
+        figures = require("matplotlib.figure", "metrics", "drawing curves")
+        figure: Figure = figures.Figure((6, 4), dpi=100, layout="constrained")
         axes = figure.subplots()
         for curves, name, colour in (
             (self.real_curves, "real noise", "C0"),

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from danet.errors import DanetError
+from danet.errors import require
 from danet.metrics.inputs import check_least, local_variance, take_pair
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def compare_noise(clean: Any, noisy: Any, fakes: Any) -> Figure:
 
     Raises:
         ImageError: the sizes differ or are too small.
-        DanetError: matplotlib is not installed.
+        ConfigError: matplotlib is not installed.
 
     Example:
         >>> import numpy as np
@@ -48,10 +48,8 @@ def compare_noise(clean: Any, noisy: Any, fakes: Any) -> Figure:
         >>> [axes.get_title() for axes in figure.axes[:2]]
         ['real', 'Gaussian']
     """
-    try:
-        from matplotlib.figure import Figure  # draws by Agg; pyplot would look for a screen
-    except ImportError as error:
-        raise DanetError("drawing noise needs matplotlib: pip install 'danet[metrics]'") from error
+    # Figure draws by Agg; pyplot would look for a screen.
+    figures = require("matplotlib.figure", "metrics", "drawing noise")
     named = fakes if isinstance(fakes, Mapping) else {"generated": fakes}
     pictures = {}
     for name, picture in {"real": noisy, **named}.items():
@@ -62,7 +60,7 @@ def compare_noise(clean: Any, noisy: Any, fakes: Any) -> Figure:
     reach = 3 * real.square().mean().sqrt().clamp_min(1e-6)
     largest = float(torch.quantile(_variance_map(real).flatten()[:: _stride(real)], 0.99))
 
-    figure = Figure((3.2 * len(pictures) + 0.6, 9), dpi=100, layout="constrained")
+    figure: Figure = figures.Figure((3.2 * len(pictures) + 0.6, 9), dpi=100, layout="constrained")
     grid = figure.subplots(3, len(pictures), squeeze=False)
     for column, (name, (picture, noise)) in enumerate(pictures.items()):
         grid[0, column].set_title(name)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from danet.errors import DanetError, DanetWarning, check_count
+from danet.errors import DanetWarning, check_count, require
 from danet.metrics.inputs import check_least, chosen, take_pair
 
 __all__ = ["QUALITY_PRESETS", "check_pair", "psnr", "ssim"]
@@ -66,8 +66,7 @@ def psnr(
 
     Raises:
         ImageError: the sizes differ, or nothing is left within the border.
-        ConfigError: a setting is out of its range or unknown.
-        DanetError: scikit-image is not installed.
+        ConfigError: a setting is out of its range or unknown, or scikit-image is not installed.
 
     Example:
         >>> import numpy as np
@@ -82,7 +81,7 @@ def psnr(
     for truth, judged in _in_levels(tensors, border, rounding, order):
         if np.array_equal(truth, judged):
             return float("inf")
-        measure = _skimage("metrics").peak_signal_noise_ratio
+        measure = require("skimage.metrics", "metrics", "PSNR").peak_signal_noise_ratio
         if preset == "y":
             truth, judged = _brightness(truth), _brightness(judged)  # noqa: PLW2901
         scores.append(measure(truth, judged, data_range=_RANGE))
@@ -126,8 +125,7 @@ def ssim(
 
     Raises:
         ImageError: the sizes differ or are too small.
-        ConfigError: a setting is out of its range or unknown.
-        DanetError: scikit-image is not installed.
+        ConfigError: a setting is out of its range or unknown, or scikit-image is not installed.
 
     Example:
         >>> import numpy as np
@@ -138,7 +136,7 @@ def ssim(
     chosen(preset, QUALITY_PRESETS)
     tensors = take_pair(clean, image, clamp)
     _check_border(border, tensors[0], 1 if preset == "matlab3d" else 2 * _RADIUS + 1, "SSIM")
-    measure = _skimage("metrics").structural_similarity
+    measure = require("skimage.metrics", "metrics", "SSIM").structural_similarity
     scores = []
     for truth, judged in _in_levels(tensors, border, rounding, order):
         if preset == "2d":
@@ -244,18 +242,11 @@ def _in_levels(
 
 
 def _brightness(levels: Array) -> Array:
-    brightness: Array = _skimage("color").rgb2ycbcr(levels / _RANGE)[..., 0]
+    colours = require("skimage.color", "metrics", "SSIM")
+    brightness: Array = colours.rgb2ycbcr(levels / _RANGE)[..., 0]
     return brightness
 
 
 def _check_border(border: int, pictures: Tensor, least: int, measure: str) -> None:
     check_count("border", border)
     check_least(pictures, least + 2 * border, measure)
-
-
-def _skimage(part: str) -> Any:
-    try:
-        import skimage
-    except ImportError as error:
-        raise DanetError("this needs scikit-image: pip install 'danet[metrics]'") from error
-    return getattr(skimage, part)

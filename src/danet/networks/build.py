@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Literal, overload
 
-from danet.errors import ConfigError
+from danet.errors import ConfigError, did_you_mean
 from danet.networks.backbone import Backbone, Kind
 from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.dncnn import DnCNN
@@ -76,11 +75,7 @@ def build(
         (17, 17)
     """
     if backbone not in BACKBONES:
-        near = difflib.get_close_matches(backbone, BACKBONES, n=1)
-        raise ConfigError(
-            f"there is no backbone {backbone!r}; the known ones are: {', '.join(BACKBONES)}"
-            + (f"; did you mean {near[0]!r}?" if near else "")
-        )
+        raise ConfigError(f"there is no backbone {backbone!r}{did_you_mean(backbone, BACKBONES)}")
     given = {"width": width, "depth": depth}
     sizes = {name: size for name, size in given.items() if size is not None}
     network = DenoiserNetwork if kind == "denoiser" else GeneratorNetwork

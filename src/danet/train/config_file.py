@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from danet.errors import ConfigError
+from danet.errors import ConfigError, did_you_mean, require
 from danet.train.config import TrainConfig
 from danet.train.recipes import RECIPES
 
@@ -39,17 +38,12 @@ def make_config(recipe: str = "danet", **settings: Any) -> TrainConfig:
         >>> config.mode, config.loss.alpha, config.updates
         ('base-d', 0.0, 100)
     """
-    try:
-        import pydantic
-    except ImportError as error:
-        raise ConfigError(
-            "checking a configuration needs pydantic: pip install 'danet[train]'"
-        ) from error
+    pydantic = require("pydantic", "train", "checking a configuration")
     if recipe not in RECIPES:
-        raise ConfigError(f"there is no recipe {recipe!r}{_instead(recipe, RECIPES)}")
+        raise ConfigError(f"there is no recipe {recipe!r}{did_you_mean(recipe, RECIPES)}")
     try:
         values = _merged(RECIPES[recipe], settings)
-        config = pydantic.TypeAdapter(TrainConfig).validate_python(values)
+        config: TrainConfig = pydantic.TypeAdapter(TrainConfig).validate_python(values)
     except pydantic.ValidationError as error:
         raise ConfigError("; ".join(map(_described, error.errors()))) from error
     _refuse_bools(values, config)
@@ -153,7 +147,8 @@ def _described(fault: Mapping[str, Any]) -> str:
         for section in sections:
             # An entry of a list is told by its number.
             known = known if section.isdecimal() else _type_of(known, section)
-        return f"{name}: there is no such setting{_instead(key, [f.name for f in fields(known)])}"
+        names = [field.name for field in fields(known)]
+        return f"{name}: there is no such setting{did_you_mean(key, names)}"
     return f"{name}: {fault['msg']}"
 
 
@@ -161,9 +156,3 @@ def _type_of(settings: type, section: str) -> Any:
     """The dataclass of a section, which may be left out, or of the entries of a list."""
     hint = get_type_hints(settings)[section]
     return next(filter(is_dataclass, (hint, *get_args(hint))))
-
-
-def _instead(name: str, known: Iterable[str]) -> str:
-    """What was probably meant, for the end of a message."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from danet.errors import ConfigError, DataError
+from danet.errors import DataError, require
 from danet.files import atomic_write
 
 if TYPE_CHECKING:
@@ -152,17 +152,15 @@ def write_curves(run: Path) -> Path:
         DataError: the log cannot be read or holds nothing to draw.
         DanetError: the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure  # draws by Agg; pyplot would look for a screen
-    except ImportError as error:
-        raise ConfigError("drawing curves needs matplotlib: pip install 'danet[train]'") from error
+    # Figure draws by Agg; pyplot would look for a screen.
+    figures = require("matplotlib.figure", "train", "drawing curves")
     points = _read(run / "log.jsonl")
     panels = [panel for panel in _PANELS if any(curve.key in points for curve in panel.curves)]
     if not panels:
         raise DataError(f"{run / 'log.jsonl'} holds nothing to draw")
     columns = min(3, math.ceil(math.sqrt(len(panels))))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure((5.2 * columns, 3.3 * rows + 0.4), dpi=100, layout="constrained")
+    figure = figures.Figure((5.2 * columns, 3.3 * rows + 0.4), dpi=100, layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
     for axes, panel in zip(grid, panels, strict=False):
         _draw(axes, panel, points)

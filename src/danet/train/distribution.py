@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from danet.errors import ConfigError
+from danet.errors import require
 
 __all__ = ["Team", "join_team"]
 
@@ -82,13 +82,8 @@ def join_team(device: torch.device) -> tuple[Team, torch.device]:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Team(), device
-    try:
-        from accelerate import PartialState
-    except ImportError as error:
-        raise ConfigError(
-            "training by several processes needs accelerate: pip install 'danet[train]'"
-        ) from error
-    process = PartialState(cpu=device.type == "cpu")
+    accelerate = require("accelerate", "train", "training by several processes")
+    process = accelerate.PartialState(cpu=device.type == "cpu")
     return Team(process.process_index, process.num_processes), process.device
 
 

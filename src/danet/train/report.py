@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from danet.errors import ConfigError, DanetError
+from danet.errors import DanetError, require
 from danet.files import atomic_write
 
 if TYPE_CHECKING:
@@ -103,12 +103,9 @@ class Report:
 
 
 def _summary_writer(folder: Path, update: int) -> SummaryWriter:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError(
-            "writing for TensorBoard needs tensorboard: pip install 'danet[train]'"
-        ) from error
+    require("tensorboard", "train", "writing for TensorBoard")
+    from torch.utils.tensorboard import SummaryWriter
+
     with _writing(folder):
         # TensorBoard drops the points from this step on that older files of the folder hold.
         return SummaryWriter(folder, purge_step=update + 1)

@@ -41,7 +41,7 @@ class Validation:
         ConfigError: a number is not positive.
         DataError: there are no pairs, or the sizes of one differ.
         ImageError: a picture is too small.
-        DanetError: scikit-image is not installed.
+        ConfigError: scikit-image is not installed.
 
     Example:
         >>> from danet.networks import build

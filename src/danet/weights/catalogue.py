@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -16,7 +15,6 @@ __all__ = [
     "KINDS",
     "Entry",
     "entry_of",
-    "similar_name",
 ]
 
 KINDS: tuple[Kind, ...] = ("denoiser", "generator")
@@ -189,13 +187,3 @@ def entry_of(name: object) -> Entry | None:
         True
     """
     return CATALOGUE.get(name) if isinstance(name, str) else None
-
-
-def similar_name(name: str) -> str | None:
-    """The name that was probably meant.
-
-    Example:
-        >>> similar_name("phto")
-        'photo'
-    """
-    return next(iter(difflib.get_close_matches(name, CATALOGUE, n=1)), None)

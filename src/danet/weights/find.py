@@ -6,10 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from danet.errors import ConfigError, WeightsError
+from danet.errors import ConfigError, WeightsError, did_you_mean
 from danet.networks import Kind
 from danet.weights import authors, hub
-from danet.weights.catalogue import CATALOGUE, KINDS, Entry, entry_of, similar_name
+from danet.weights.catalogue import CATALOGUE, KINDS, Entry, entry_of
 from danet.weights.fetching import FetchOptions
 from danet.weights.folder import kinds_of_file, read_config
 
@@ -110,11 +110,9 @@ def _located(name: str | os.PathLike[str], kind: Kind, options: FetchOptions) ->
             raise WeightsError(
                 f"there is no folder {name} here, and from {error}; at hand are: {_listed(options)}"
             ) from error
-    near = similar_name(str(name))
     raise WeightsError(
-        f"there are no weights called {str(name)!r}; the known names are: {', '.join(names())}"
-        + (f"; did you mean {near!r}?" if near else "")
-        + "; a path, or organisation/repository on the Hub, will do as well"
+        f"there are no weights called {str(name)!r}{did_you_mean(str(name), names())}; "
+        "a path, or organisation/repository on the Hub, will do as well"
     )
 
 
