@@ -628,7 +628,7 @@ def test_data_of_polyu_is_chosen_by_part(
     assert "1 pairs" in capsys.readouterr().out
     assert main(["data", command, "folder", str(pairs), "third", "--part", "val"]) == 2
     (line,) = error_lines(capsys)
-    assert "only polyu has parts" in line
+    assert "--part val needs" in line and "split.json" in line
 
 
 def test_layouts_of_the_command_line_are_those_of_the_library() -> None:

@@ -135,6 +135,13 @@ def test_polyu_gives_the_crops_of_val(tmp_path: Path) -> None:
     assert [pair.name for pair in benchmark_pairs("polyu", tmp_path)] == ["crops/b_real.JPG"]
 
 
+def test_a_folder_with_a_split_gives_its_val_part(tmp_path: Path) -> None:
+    save_pairs(tmp_path, 3)
+    pairs = benchmark_pairs("folder", tmp_path)
+    (tmp_path / "split.json").write_text(json.dumps({"val": [pairs[1].name]}))
+    assert [pair.name for pair in benchmark_pairs("folder", tmp_path)] == [pairs[1].name]
+
+
 def test_real_sets(data_root: Path) -> None:
     assert len(benchmark_pairs("nam25", data_root / "nam25")) == 25
     assert len(benchmark_pairs("polyu", data_root / "polyu")) == 28

@@ -154,13 +154,44 @@ def test_polyu(tmp_path: Path) -> None:
     def names(**choice: Any) -> list[str]:
         return [pair.name for pair in source_pairs("polyu", tmp_path, **choice)]
 
-    assert names() == ["crops/a_1_real.JPG", "full/a_Real.JPG"]
-    assert names(part="all") == ["crops/a_1_real.JPG", "crops/b_2_real.JPG", "full/a_Real.JPG"]
+    assert names(part="train") == ["crops/a_1_real.JPG", "full/a_Real.JPG"]
+    assert names() == ["crops/a_1_real.JPG", "crops/b_2_real.JPG", "full/a_Real.JPG"]
     assert names(part="val", kind="crops") == ["crops/b_2_real.JPG"]
     with pytest.raises(ConfigError, match="'test'"):
         names(part="test")
-    with pytest.raises(ConfigError, match="folder is taken as a whole"):
-        source_pairs("folder", tmp_path, part="val")
+
+
+@pytest.mark.parametrize("layout", ["folder", "renoir"])
+def test_a_split_beside_any_layout(tmp_path: Path, layout: str) -> None:
+    for number in range(4):
+        for name in ("1Reference", "1full", "1Noisy", "a_noisy", "a_clean"):
+            scene = "." if layout == "folder" else f"s{number}"
+            save(tmp_path / scene / f"{number}{name}.bmp", picture(number))
+    whole = [pair.name for pair in source_pairs(layout, tmp_path)]
+    assert len(whole) == 4
+    for part in get_args(Part):
+        found = source_pairs(layout, tmp_path, part=part)  # without a split: the whole
+        assert [pair.name for pair in found] == whole
+    scenes = whole if layout == "folder" else [f"s{number}" for number in range(4)]
+    split = {"train": [scenes[2], scenes[0]], "val": scenes[1:2]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    for part, numbers in (("train", [0, 2]), ("val", [1]), ("all", range(4))):
+        found = source_pairs(layout, tmp_path, part=part)  # type: ignore[arg-type]
+        assert [pair.name for pair in found] == [whole[number] for number in numbers]
+    (tmp_path / "split.json").write_text('{"train": ["attic"]}')
+    with pytest.raises(DataError, match=r"split\.json: 'attic' is no noisy file"):
+        source_pairs(layout, tmp_path, part="train")
+    with pytest.raises(DataError, match=r"split\.json has no list of names for 'val'"):
+        source_pairs(layout, tmp_path, part="val")
+
+
+def test_polyu_without_a_split_is_taken_as_a_whole(tmp_path: Path) -> None:
+    for name in ("crops/a_1", "crops/b_1", "full/a"):
+        for side in ("real", "mean"):
+            save(tmp_path / f"{name}_{side}.png", picture(0))
+    found = [pair.name for pair in source_pairs("polyu", tmp_path, part="val")]
+    assert found == ["crops/a_1_real.png", "crops/b_1_real.png", "full/a_real.png"]
+    assert data.polyu_clean(tmp_path, "train") == [tmp_path / "full" / "a_mean.png"]
 
 
 def test_polyu_as_it_is(data_root: Path) -> None:
@@ -208,7 +239,7 @@ def test_polyu_layout(tmp_path: Path) -> None:
     assert [p.name for p in data.polyu_clean(tmp_path, "train")] == ["a_mean.JPG", "c_mean.JPG"]
     with pytest.raises(DataError, match="'test'"):
         data.polyu_pairs(tmp_path, "test")
-    with pytest.raises(DataError, match=r"split\.json"):
+    with pytest.raises(DataError, match="crops"):
         data.polyu_pairs(tmp_path / "elsewhere", "train")
     (tmp_path / "split.json").write_text("[]")
     with pytest.raises(DataError, match=r"split\.json"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from danet import data
 from danet.cli import main
 from danet.noise import CameraPipeline, WhiteGaussian
 from danet.train import DataConfig, ExtraConfig, FakesConfig, ScaledNoise, TrainConfig
-from danet.train.batches import Sources, batches
+from danet.train.batches import Sources, batches, validation_pairs
+from danet.train.config import ValidationConfig
 from danet.train.distribution import Team
 from danet.train.made import MadePatches, Variety
 
@@ -80,6 +82,28 @@ def polyu(tmp_path: Path) -> dict[str, data.Pixels]:
     }
     (tmp_path / "polyu" / "split.json").write_text(json.dumps(split))
     return pictures
+
+
+@pytest.mark.parametrize("layout", ["renoir", "folder"])
+def test_every_layout_is_trained_on_by_its_parts(
+    config: TrainConfig, tmp_path: Path, layout: Any
+) -> None:
+    root = tmp_path / layout
+    root.mkdir()
+    for number in range(3):
+        for name in ("Reference", "full", "Noisy") if layout == "renoir" else ("_clean", "_noisy"):
+            (root / f"s{number}").mkdir(exist_ok=True)
+            folder = root / f"s{number}" if layout == "renoir" else root
+            Image.fromarray(texture(number, 64, 64)).save(folder / f"{number}{name}.bmp")
+    source = DataConfig(root=root, layout=layout)
+    config = replace(config, data=source, extra_size=0)
+    wanted = ValidationConfig(root=root)
+    assert Sources(config).pairs == len(validation_pairs(source, wanted)) == 3
+    names = [pair.name for pair in data.source_pairs(layout, root)]
+    (root / "split.json").write_text(json.dumps({"train": names[:2], "val": names[2:]}))
+    assert Sources(config).pairs == 2
+    ((clean, _),) = validation_pairs(source, wanted)
+    np.testing.assert_array_equal(clean, texture(2, 64, 64))
 
 
 @pytest.mark.parametrize("frames", [True, False])

@@ -34,7 +34,7 @@ DATASETS: Mapping[str, str] = {
     "nam25": "the 25 patches of the CBDNet authors",
     "cc15": "the 15 crops of 512 px",
     "polyu": "the crops of 512 px of the split's val scenes",
-    "folder": "all pairs of a folder",
+    **dict.fromkeys(("sidd", "renoir", "folder"), "all pairs, or the val part of split.json"),
 }
 _COUNTS = {"nam25": 25, "cc15": 15}
 _NAM_CROPS, _NAM_SIDE = 100, 512
@@ -63,10 +63,10 @@ def benchmark_pairs(dataset: str, root: Path, *, seed: int = 0) -> list[SourcePa
         return _sidd_validation(root)
     if dataset == "nam":
         return _nam_crops(nam_pairs(root), seed)
-    if dataset == "polyu":
-        return source_pairs("polyu", root, part="val", kind="crops")
+    if dataset not in _COUNTS:
+        return source_pairs(dataset, root, part="val", kind="crops")
     pairs = source_pairs("folder", root)
-    if len(pairs) != _COUNTS.get(dataset, len(pairs)):
+    if len(pairs) != _COUNTS[dataset]:
         raise DataError(
             f"{root} holds {len(pairs)} pairs, and {dataset} has {_COUNTS[dataset]}; "
             "the data set 'folder' takes any number"

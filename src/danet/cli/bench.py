@@ -14,7 +14,7 @@ __all__ = ["add_commands"]
 
 # Those of danet.bench, which is too heavy to be imported for --help.
 _HARMLESS = "harmless"
-_DATASETS = ("sidd-val", "nam", "nam25", "cc15", "polyu", "folder")
+_DATASETS = ("sidd-val", "nam", "nam25", "cc15", "polyu", "sidd", "renoir", "folder")
 _BASELINES = ("opencv-nlm", "bm3d", "skimage-wavelet")
 # By the form of a submission, what it writes where nothing else is named.
 _OUTPUTS = {"sidd-kaggle": "SubmitSrgb.csv", "sidd-mat": "SubmitSrgb.mat", "dnd": "dnd-submission"}
@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
         type=Path,
         metavar="PAIRS",
         help="measure PGap too, by training denoisers on this folder of real pairs of other "
-        "scenes, or on PolyU's train scenes where it is PolyU's",
+        "scenes, on the train part of its split.json if there is one",
     )
     noise.add_argument(
         "--pgap-cache",
@@ -174,8 +174,8 @@ def _evaluate_noise(options: argparse.Namespace) -> int:
 def _train_pairs(root: Path) -> Any:
     from danet.data import source_pairs
 
-    polyu = (root / "split.json").is_file()
-    return source_pairs("polyu", root, kind="crops") if polyu else source_pairs("folder", root)
+    layout = "polyu" if (root / "crops").is_dir() else "folder"
+    return source_pairs(layout, root, part="train", kind="crops")
 
 
 def _facts(options: argparse.Namespace, model: Any) -> dict[str, str | int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from danet.cli.console import at_least
+from danet.errors import ConfigError
 
 __all__ = ["add_commands"]
 
@@ -77,20 +78,35 @@ def _add_source_arguments(parser: argparse.ArgumentParser, part: str) -> None:
     parser.add_argument(
         "--part",
         choices=("train", "val", "all"),
-        help=f"of PolyU's split (default for polyu: {part})",
+        help=f"of the split, where SOURCE has a split.json (default: {part})",
     )
     parser.add_argument(
         "--kind",
         choices=("crops", "full", "both"),
-        help="of PolyU's pictures (default for polyu: both)",
+        help="of PolyU's pictures (default: both)",
+    )
+    parser.set_defaults(default_part=part)
+
+
+def _pairs(options: argparse.Namespace) -> Any:
+    from danet.data import source_pairs
+
+    if options.part not in (None, "all") and not (options.source / "split.json").is_file():
+        raise ConfigError(f"--part {options.part} needs {options.source / 'split.json'}")
+    if options.kind and options.layout != "polyu":
+        raise ConfigError(f"--kind is of polyu alone; {options.layout} has pictures of one kind")
+    return source_pairs(
+        options.layout,
+        options.source,
+        part=options.part or options.default_part,
+        kind=options.kind or "both",
     )
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from danet.data import source_pairs
     from danet.data.prepare import prepare
 
-    pairs = source_pairs(options.layout, options.source, part=options.part, kind=options.kind)
+    pairs = _pairs(options)
     packed = prepare(
         pairs,
         options.output,
@@ -106,13 +122,9 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from danet.data import source_pairs
     from danet.data.check import check_pairs, write_picture, write_table
 
-    if options.layout == "polyu" and options.part is None:
-        options.part = "all"
-    pairs = source_pairs(options.layout, options.source, part=options.part, kind=options.kind)
-    reports, tiles = check_pairs(pairs, tile=options.tile, worst=options.worst)
+    reports, tiles = check_pairs(_pairs(options), tile=options.tile, worst=options.worst)
     table, picture = options.output / "pairs.csv", options.output / "worst.png"
     write_table(reports, table)
     counts = Counter(report.verdict for report in reports)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from danet.errors import ConfigError, DanetError, DataError, ImageError, one_lin
 
 __all__ = [
     "LAYOUTS",
-    "Kind",
+    "Layout",
     "Part",
+    "PolyuKind",
     "SourcePair",
     "nam_pairs",
     "polyu_clean",
@@ -29,9 +30,11 @@ __all__ = [
     "source_pairs",
 ]
 
-LAYOUTS = ("sidd", "renoir", "polyu", "nam", "folder")
-Part = Literal["train", "val", "all"]
-Kind = Literal["crops", "full", "both"]
+Layout: TypeAlias = Literal["sidd", "renoir", "polyu", "nam", "folder"]
+Part: TypeAlias = Literal["train", "val", "all"]
+PolyuKind: TypeAlias = Literal["crops", "full", "both"]
+
+LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
 class SourcePair(NamedTuple):
@@ -48,45 +51,67 @@ class SourcePair(NamedTuple):
 
 
 def source_pairs(
-    layout: str, root: Path, *, part: Part | None = None, kind: Kind | None = None
+    layout: str, root: Path, *, part: Part = "all", kind: PolyuKind = "both"
 ) -> list[SourcePair]:
     """The pairs of a data set, in an order that depends on their names alone.
 
     Args:
         layout: one of ``LAYOUTS``.
         root: the data set's folder.
-        part: of PolyU's split, by default ``"train"``; for PolyU alone.
-        kind: of PolyU's pictures, by default ``"both"``; for PolyU alone.
+        part: of the split that ``split.json`` in this folder makes, see docs/data.md; without
+            such a file the part is the whole.
+        kind: of PolyU's pictures; other data sets have one kind.
 
     Raises:
-        ConfigError: there is no such layout, part or kind, or the layout has no parts or kinds.
-        DataError: the folder holds no pairs of this layout, or a picture lacks its other side.
+        ConfigError: there is no such layout, part or kind.
+        DataError: the folder holds no pairs of this layout, a picture lacks its other side, or the
+            split cannot be read, has no such part, or names what is not there.
     """
+    for name, value, known in (
+        ("layout", layout, LAYOUTS),
+        ("part", part, get_args(Part)),
+        ("kind", kind, get_args(PolyuKind)),
+    ):
+        if value not in known:
+            raise ConfigError(f"the {name} is {value!r}, and must be one of {', '.join(known)}")
     if layout == "polyu":
-        return _polyu(root, part or "train", kind or "both")
-    if part or kind:
-        raise ConfigError(f"only polyu has parts and kinds; {layout} is taken as a whole")
-    if layout == "folder":
-        return _of_files(root, folder_pairs(root))
-    if layout == "sidd":
-        return _of_files(root, sidd_pairs(root))
+        kinds = ("crops", "full") if kind == "both" else (kind,)
+        return _of_files(root, [pair for k in kinds for pair in polyu_pairs(root, part, k)])
     if layout == "renoir":
-        return renoir_pairs(root)
-    if layout == "nam":
-        return nam_pairs(root)
-    raise ConfigError(f"the layout is {layout!r}, and must be one of {', '.join(LAYOUTS)}")
+        pairs = renoir_pairs(root)
+    elif layout == "nam":
+        pairs = nam_pairs(root)
+    else:
+        pairs = _of_files(root, sidd_pairs(root) if layout == "sidd" else folder_pairs(root))
+    return pairs if part == "all" else _of_part(root, part, pairs)
 
 
-def _polyu(root: Path, part: str, kind: str) -> list[SourcePair]:
-    if part not in get_args(Part) or kind not in get_args(Kind):
-        raise ConfigError(
-            f"part and kind are {part!r} and {kind!r}, and must be of {get_args(Part)} "
-            f"and {get_args(Kind)}"
+def _of_part(root: Path, part: str, pairs: list[SourcePair]) -> list[SourcePair]:
+    if (listed := _split(root, part)) is None:
+        return pairs
+    names = set(listed)
+    places = [{pair.name, *map(str, PurePosixPath(pair.name).parents)} for pair in pairs]
+    if missing := names.difference(*places):
+        raise DataError(
+            f"{root / 'split.json'}: {min(missing)!r} is no noisy file or folder of them"
         )
+    return [pair for pair, place in zip(pairs, places, strict=True) if place & names]
+
+
+def _split(root: Path, part: str, *keys: str) -> list[str] | None:
+    """The names that ``split.json`` has under some keys for a part; None without such a file."""
+    path = root / "split.json"
+    if not path.exists():
+        return None
     parts = ("train", "val") if part == "all" else (part,)
-    kinds = ("crops", "full") if kind == "both" else (kind,)
-    pairs = [pair for k in kinds for p in parts for pair in polyu_pairs(root, p, k)]
-    return _of_files(root, pairs)
+    try:
+        split = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            split = split[key]
+        return [PurePosixPath(name).as_posix() for p in parts for name in split[p]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        wanted = " and ".join((*keys, part))
+        raise DataError(f"{path} has no list of names for {wanted!r}: {one_line(error)}") from error
 
 
 def _of_files(root: Path, pairs: Sequence[Pair]) -> list[SourcePair]:
@@ -245,39 +270,33 @@ def _files(root: Path, pattern: str, suffix: str) -> list[Path]:
 
 
 def polyu_pairs(root: Path, part: str, kind: str = "crops") -> list[Pair]:
-    """The pairs of PolyU in one part of its scene-disjoint split.
+    """The pairs of PolyU in one part of its scene-disjoint split; without a split, all of them.
 
     Args:
         root: folder that holds ``crops/``, ``full/`` and ``split.json``.
-        part: ``"train"`` or ``"val"``.
+        part: ``"train"``, ``"val"``, or ``"all"`` that the split names.
         kind: ``"crops"`` of 512 px, or ``"full"`` frames, which need ``screened_tiles``.
 
     Raises:
-        DataError: the split cannot be read or has no such part.
+        DataError: the split cannot be read or has no such part, or there are no pairs.
     """
-    names = _polyu_split(root, kind, part)
-    clean = [name.replace("_real", "_mean").replace("_Real", "_mean") for name in names]
     folder = root / kind
+    if (names := _split(root, part, kind)) is None:
+        return folder_pairs(folder)
+    clean = [name.replace("_real", "_mean").replace("_Real", "_mean") for name in names]
     return [Pair(folder / y, folder / x) for y, x in zip(names, clean, strict=True)]
 
 
 def polyu_clean(root: Path, part: str) -> list[Path]:
-    """The clean sides of PolyU's whole frames in one part of its split.
+    """The clean sides of PolyU's whole frames in one part of its split; without a split, all.
 
     Args:
         root: folder that holds ``full/`` and ``split.json``.
-        part: ``"train"`` or ``"val"``.
+        part: ``"train"``, ``"val"``, or ``"all"`` that the split names.
 
     Raises:
-        DataError: the split cannot be read or has no such part.
+        DataError: the split cannot be read or has no such part, or there are no pairs.
     """
-    return [root / "full" / name for name in _polyu_split(root, "clean_only", part)]
-
-
-def _polyu_split(root: Path, kind: str, part: str) -> list[str]:
-    path = root / "split.json"
-    try:
-        names: list[str] = json.loads(path.read_text())[kind][part]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} gives no {kind!r} pictures for {part!r}: {error}") from error
-    return names
+    if (names := _split(root, part, "clean_only")) is None:
+        return [pair.clean for pair in folder_pairs(root / "full")]
+    return [root / "full" / name for name in names]

@@ -18,13 +18,11 @@ from danet.data import (
     PairPatches,
     Pixels,
     fingerprint,
-    folder_pairs,
     picture_files,
     polyu_clean,
-    polyu_pairs,
-    read_pair,
     read_picture,
     screened_tiles,
+    source_pairs,
 )
 from danet.noise import WhiteGaussian
 from danet.train.config import DataConfig, ExtraConfig, TrainConfig, ValidationConfig
@@ -88,11 +86,8 @@ def validation_pairs(source: DataConfig, wanted: ValidationConfig) -> _PairsOfPi
     """
     if source.layout == "packed":
         return PackedPairs(wanted.root)
-    if source.layout == "polyu":
-        files = polyu_pairs(wanted.root, "val")
-    else:
-        files = folder_pairs(wanted.root)
-    return [read_pair(pair) for pair in files]
+    pairs = source_pairs(source.layout, wanted.root, part="val", kind="crops")
+    return [pair.read() for pair in pairs]
 
 
 def _fingerprint(roots: Iterable[_PairsOfPixels]) -> str:
@@ -134,12 +129,10 @@ def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
 def _pairs(source: DataConfig, root: Path) -> _PairsOfPixels:
     if source.layout == "packed":
         return PackedPairs(root)
-    if source.layout == "folder":
-        return [read_pair(pair) for pair in folder_pairs(root)]
-    pairs = [read_pair(pair) for pair in polyu_pairs(root, "train")]
-    if source.frames:
-        for pair in polyu_pairs(root, "train", "full"):
-            pairs += screened_tiles(*read_pair(pair))
+    pairs = [pair.read() for pair in source_pairs(source.layout, root, part="train", kind="crops")]
+    if source.layout == "polyu" and source.frames:
+        for pair in source_pairs("polyu", root, part="train", kind="full"):
+            pairs += screened_tiles(*pair.read())
     return pairs
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import torch
 
+from danet.data.layouts import Layout
 from danet.errors import ConfigError
 from danet.networks import Kind, build
 from danet.noise import (
@@ -121,8 +122,9 @@ class DataConfig:
     Args:
         root: folder of pairs, or several.
         weights: how often each root is drawn from, in proportion; equally by default.
-        layout: ``"folder"`` (see ``danet.data.folder_pairs``), ``"packed"`` for what ``danet data
-            prepare`` made, or ``"polyu"``.
+        layout: one that ``danet data`` reads (see ``danet.data.source_pairs``), whose train part is
+            taken where the folder has a ``split.json``; or ``"packed"``, what ``danet data
+            prepare`` made.  All but ``"packed"`` are held in memory.
         frames: take PolyU's whole frames too, screened for misaligned tiles.
         clean: folders of clean pictures to add noise to.  They are taken for sharp, and the
             pairs' clean sides for soft; without folders these are taken for both.
@@ -134,7 +136,7 @@ class DataConfig:
 
     root: Path | tuple[Path, ...]
     weights: Annotated[tuple[float, ...], POSITIVE] = ()
-    layout: Literal["folder", "packed", "polyu"] = "folder"
+    layout: Literal[Layout, "packed"] = "folder"
     frames: bool = False
     clean: tuple[Path, ...] = ()
     extra: tuple[ExtraConfig, ...] = ()
@@ -199,7 +201,8 @@ class ValidationConfig:
     """What a run is measured on while it trains.
 
     Args:
-        root: folder of pairs, of the layout of the training pairs; of PolyU, the val scenes' crops.
+        root: folder of pairs, of the layout of the training pairs.  Where it has a ``split.json``
+            the val part is taken, and of PolyU the crops.
         every: updates from one measurement to the next.
         pictures: the most pairs to measure on.
         crop: side of the pairs' middle that is measured, in pixels.
