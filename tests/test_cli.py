@@ -519,7 +519,7 @@ def test_an_interrupt_ends_without_a_traceback(run: Run, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     picture("noisy.png")
-    monkeypatch.setattr(images, "process_file", interrupt)
+    monkeypatch.setattr(danet.Denoiser, "denoise_file", interrupt)
     assert run("denoise", "noisy.png", "-o", "out") == 130
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from danet.errors import ConfigError, ImageError, WeightsError
+from danet.images import read_pixels
 from danet.networks import BACKBONES, build
 from danet.pretrained import Denoiser, NoiseGenerator
 
@@ -457,3 +458,44 @@ def test_a_mask_that_does_not_fit_is_refused(
 def test_bad_strengths_of_luma_and_chroma(denoiser: Denoiser, strength: Any) -> None:
     with pytest.raises(ConfigError, match="strength is"):
         denoiser(picture(), strength=strength)
+
+
+@pytest.mark.parametrize("options", [{"strength": 0.5}, {"self_ensemble": True}])
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_a_file_becomes_what_its_pixels_become(
+    denoiser: Denoiser, tmp_path: Path, suffix: str, options: dict[str, Any]
+) -> None:
+    source, target = tmp_path / f"noisy{suffix}", tmp_path / "new" / f"clean{suffix}"
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    if suffix == ".npy":
+        np.save(source, picture())
+    else:
+        Image.fromarray(picture()).save(source, exif=exif, dpi=(300, 300))
+    denoiser.denoise_file(source, target, **options)
+    np.testing.assert_array_equal(read_pixels(target), denoiser(picture(), **options))
+    if suffix == ".png":
+        with Image.open(target) as image:
+            assert image.getexif()[0x010F] == "maker"
+    denoiser.denoise_file(source, source, **options)  # onto itself
+    np.testing.assert_array_equal(read_pixels(source), read_pixels(target))
+
+
+def test_a_residual_file_is_around_grey_or_has_its_sign(denoiser: Denoiser, tmp_path: Path) -> None:
+    source = tmp_path / "noisy.png"
+    Image.fromarray(picture()).save(source)
+    noise = denoiser(picture(), residual=True)
+    denoiser.denoise_file(source, tmp_path / "noise.npy", residual=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "noise.npy"), noise)
+    denoiser.denoise_file(source, tmp_path / "noise.png", residual=True)
+    grey = np.rint((noise + 0.5).clip(0, 1) * 255)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "noise.png"), grey)
+
+
+def test_a_file_that_fails_leaves_the_target(denoiser: Denoiser, tmp_path: Path) -> None:
+    (tmp_path / "noisy.png").write_bytes(b"none")
+    (tmp_path / "clean.png").write_bytes(b"before")
+    with pytest.raises(ImageError, match=r"noisy\.png"):
+        denoiser.denoise_file(tmp_path / "noisy.png", tmp_path / "clean.png")
+    assert (tmp_path / "clean.png").read_bytes() == b"before"
+    assert len(list(tmp_path.iterdir())) == 2

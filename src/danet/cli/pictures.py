@@ -16,7 +16,6 @@ from danet.cli.jobs import check_outputs, denoise_jobs, do_jobs, generate_jobs, 
 from danet.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["add_commands"]
@@ -147,37 +146,23 @@ def _strength(text: str) -> float:
 
 
 def _denoise(options: argparse.Namespace) -> int:
-    import numpy as np
-
-    from danet import images
-    from danet.files import scratch_array
-    from danet.inference.treatment import Treatment, result_layout
     from danet.pretrained import Denoiser
 
     jobs = denoise_jobs(options.pictures, options.output, options.recursive)
     check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     denoiser.engine.settings.jobs = options.jobs
-    settings: dict[str, Any] = {
-        "strength": _strengths(options),
-        "self_ensemble": options.self_ensemble,
-        "residual": options.residual,
-    }
+    denoise = partial(
+        denoiser.denoise_file,
+        strength=_strengths(options),
+        residual=options.residual,
+        self_ensemble=options.self_ensemble,
+        quality=options.quality,
+    )
 
     def work(picture: Path, outputs: list[Path]) -> None:
-        (output,) = outputs
-
-        def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
-            is_mapped = isinstance(pixels, np.memmap)
-            make = partial(scratch_array, output.parent) if is_mapped else np.empty
-            layout = result_layout(pixels, Treatment(residual=options.residual))
-            result = denoiser(pixels, out=make(*layout), **settings)
-            if not options.residual or pixels.dtype.kind == "f" or output.suffix.lower() == ".npy":
-                return result
-            return _around_grey(result, make(layout[0], pixels.dtype))
-
         refuse_folder(picture)
-        images.process_file(picture, output, denoise, quality=options.quality)
+        denoise(picture, *outputs)
 
     with _picture_limits(options.max_pixels):
         return do_jobs(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)
@@ -196,15 +181,6 @@ def _strengths(options: argparse.Namespace) -> float | tuple[float, float] | NDA
     refuse_folder(options.mask)
     pixels, _ = images.to_tensor(images.read_image(options.mask))
     return pixels[0].mean(dim=0).numpy()[..., None] * np.array([luma, chroma], np.float32)
-
-
-def _around_grey(noise: NDArray[np.float32], out: NDArray[Any]) -> NDArray[Any]:
-    """Write noise to an array of integers, with 0 in the middle."""
-    import numpy as np
-
-    for row, values in zip(noise, out, strict=True):
-        values[:] = np.rint((row + 0.5).clip(0, 1) * np.iinfo(out.dtype).max)
-    return out
 
 
 def _integers(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sized
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
@@ -11,9 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 from danet.errors import ConfigError
-from danet.images import Picture
+from danet.files import scratch_array
+from danet.images import Picture, process_file
 from danet.inference.batching import in_batches
-from danet.inference.treatment import Spread, Strength, Treatment, check_out, strength_planes
+from danet.inference.treatment import (
+    Spread,
+    Strength,
+    Treatment,
+    check_out,
+    result_layout,
+    strength_planes,
+)
 from danet.networks import DenoiserNetwork
 from danet.pretrained.drawing import drawing, side_by_side
 from danet.pretrained.model import Pretrained
@@ -167,6 +178,67 @@ class Denoiser(Pretrained):
         if out is not None:
             check_out(out, image, treatment)
         return next(self.engine.run(image, [planes], out=out, treatment=treatment))
+
+    def denoise_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        *,
+        strength: Strength = 1.0,
+        residual: bool = False,
+        self_ensemble: bool = False,
+        quality: int | None = None,
+    ) -> None:
+        """Denoise a picture file, as ``danet denoise`` does.
+
+        Depth, frames, transparency, metadata and colour profile are kept as
+        `danet.images.process_file` says.  The new file is whole or not there.
+
+        Args:
+            source: a picture file, or ``.npy`` of an array.
+            target: the file to write, in the format that its suffix names.  It may be the source.
+            strength: as for calling the denoiser.  A mask lies as the pixels in the file do.
+            residual: write the noise that is taken instead: around middle grey to files of
+                integers, and with its sign to files of floats and ``.npy``.
+            self_ensemble: as for calling the denoiser.
+            quality: 1 to 100 for JPEG, WebP and AVIF; by default that of the source if both files
+                are JPEG, else 95.
+
+        Raises:
+            ImageError: the source cannot be read, the mask does not fit, or the format of the
+                target cannot hold the result.
+            ConfigError: a strength is negative or not finite.
+            DanetError: the target cannot be written, or the memory does not suffice.
+
+        Example:
+            >>> import tempfile
+            >>> folder = Path(tempfile.mkdtemp())
+            >>> Image.new("L", (70, 45), 100).save(folder / "noisy.png", dpi=(300, 300))
+            >>> Denoiser().denoise_file(folder / "noisy.png", folder / "clean.jpg")
+            >>> with Image.open(folder / "clean.jpg") as clean:
+            ...     clean.info["dpi"]
+            (300, 300)
+        """
+        target = Path(target)
+        settings: Any = {
+            "strength": strength,
+            "residual": residual,
+            "self_ensemble": self_ensemble,
+        }
+
+        def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
+            is_mapped = isinstance(pixels, np.memmap)
+            make: Any = partial(scratch_array, target.parent) if is_mapped else np.empty
+            shape, dtype = result_layout(pixels, Treatment(residual=residual))
+            result: NDArray[Any] = self(pixels, out=make(shape, dtype), **settings)
+            if not residual or pixels.dtype.kind == "f" or target.suffix.lower() == ".npy":
+                return result
+            grey: NDArray[Any] = make(shape, pixels.dtype)
+            for row, values in zip(result, grey, strict=True):
+                values[:] = np.rint((row + 0.5).clip(0, 1) * np.iinfo(grey.dtype).max)
+            return grey
+
+        process_file(source, target, denoise, quality=quality)
 
     def map(
         self,
