@@ -36,7 +36,7 @@ def denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
     for path in paths:
         # With --recursive, a second run shall not take up the results of the first.
         done = output.resolve() if recursive else None
-        for picture in _pictures(path, recursive, done):
+        for picture in _picture_files(path, recursive, done):
             name = picture.relative_to(path) if picture != path else Path(picture.name)
             jobs.append((picture, [output / name]))
     return jobs
@@ -53,11 +53,11 @@ def generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
     return [
         (picture, [folder / f"{picture.stem}_{number:0{digits}d}.png" for number in range(n)])
         for path in paths
-        for picture in _pictures(path)
+        for picture in _picture_files(path)
     ]
 
 
-def _pictures(path: Path, recursive: bool = False, but: Path | None = None) -> list[Path]:
+def _picture_files(path: Path, recursive: bool = False, but: Path | None = None) -> list[Path]:
     """The pictures in a folder, without hidden ones and those below ``but``; or a file itself.
 
     A folder without pictures is given itself, for ``refuse_folder`` when its turn comes.

@@ -45,9 +45,9 @@ class PairReport:
         exposure: how many differ in their mean.
         saturated: how many lie at an end of the scale.
         correlation: median of the tiles, see `danet.data.screening.Agreement`.
-        difference: likewise.
-        saturation: likewise.
-        noise: likewise.
+        difference: median of the tiles, see `danet.data.screening.Agreement`.
+        saturation: median of the tiles, see `danet.data.screening.Agreement`.
+        noise: median of the tiles, see `danet.data.screening.Agreement`.
         note: why it is unreadable.
     """
 

@@ -82,7 +82,8 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
         size: height and width of a patch, in pixels.
         seed: fixes every item.
         strength: range of factors on the noise, drawn uniformly in the logarithm.
-        scale: likewise, of factors on the size; above 1 makes the noise coarser.
+        scale: range of factors on the size of the noise, drawn uniformly in the logarithm; above 1
+            makes it coarser.
 
     Items:
         (clean, noisy), each 3 x size x size, float32 in [0, 1].

@@ -81,7 +81,7 @@ def compare(clean: Pixels, noisy: Pixels) -> Agreement:
 
     Args:
         clean: H x W x 3, at least 2 x 2 pixels.
-        noisy: the same shape, of the same or another type.
+        noisy: of the shape of ``clean``, and of any type of pixels.
 
     Example:
         >>> ramp = np.linspace(0, 200, 32 * 32 * 3).reshape(32, 32, 3).astype(np.uint8)
@@ -121,7 +121,7 @@ def screened_tiles(
 
     Args:
         clean: H x W x 3.
-        noisy: the same shape.
+        noisy: of the shape of ``clean``.
         size: height and width of a tile, in pixels; what is left at the border is dropped.
         limits: beyond which a tile is faulty, by default those of ``Limits``.
     """

@@ -115,7 +115,7 @@ def export(
     border = padded_length(border, network.size_multiple)
     generator = isinstance(network, GeneratorNetwork)
     names = ("clean", "latent") if generator else ("noisy",)
-    example = dict(zip(names, _pictures(network, border, (1, 45, 70)), strict=True))
+    example = dict(zip(names, _random_inputs(network, border, (1, 45, 70)), strict=True))
     try:
         model = onnx.load_model_from_string(
             to_onnx(_Whole(network, border), example, "noisy" if generator else "denoised")
@@ -163,7 +163,7 @@ def to_onnx(module: nn.Module, example: Mapping[str, Tensor], output: str) -> by
         return path.read_bytes()
 
 
-def _pictures(
+def _random_inputs(
     network: DenoiserNetwork | GeneratorNetwork, border: int, size: tuple[int, int, int]
 ) -> list[Tensor]:
     """Random inputs: y, or x and z."""
@@ -183,7 +183,7 @@ def _difference(
     border: int,
     size: tuple[int, int, int],
 ) -> float:
-    inputs = _pictures(network, border, size)
+    inputs = _random_inputs(network, border, size)
     missing = [
         margins(tensor.shape[2:], network.size_multiple, beyond)
         for tensor, beyond in zip(inputs, (border, 0), strict=False)

@@ -126,7 +126,7 @@ def pgap(
             as many bits as the real noisy picture has.
         train_pairs: pictures (clean, noisy), each a PIL image, an array, or a tensor C x H x W;
             8 bits are kept, all else becomes 16 bits.
-        test_pairs: likewise, of other scenes.
+        test_pairs: pictures as in ``train_pairs``, of other scenes.
         preset: ``"quick"``, a small network and minutes on a CPU; ``"paper"``, the network and
             the budget of the paper's denoiser, days on a GPU; or settings for
             ``danet.train.make_config``, its ``recipe`` among them.

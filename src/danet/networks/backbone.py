@@ -25,7 +25,7 @@ class Backbone(nn.Module):
 
     Attributes:
         widths: what the width may be.  Beyond it, the sizes of the tensors would overflow.
-        depths: what the depth may be, likewise.
+        depths: what the depth may be, within the same bounds.
 
     Raises:
         ConfigError: the width or the depth is not one of those.

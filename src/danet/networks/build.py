@@ -61,7 +61,7 @@ def build(
         kind: which of the two.
         backbone: one of `BACKBONES`.
         width: as for the backbone; None is its default.
-        depth: likewise.
+        depth: as for the backbone; None is its default.
 
     Returns:
         The network, on the CPU, its weights drawn from torch's own random numbers.

@@ -74,7 +74,7 @@ class Discriminator(nn.Module):
 
         Args:
             clean: N x 3 x P x P.
-            noisy: likewise.
+            noisy: N x 3 x P x P.
 
         Returns:
             The derivatives in the clean patches' channels, then in the noisy ones'.

@@ -21,7 +21,7 @@ class HalfUNet(Backbone):
         in_channels: as for `Backbone`.
         out_channels: as for `Backbone`.
         width: as for `UNet`.
-        depth: likewise.
+        depth: as for `UNet`.
 
     Raises:
         ConfigError: as `Backbone`.

@@ -70,7 +70,7 @@ class CameraPipeline(NoiseModel):
             the blur of the brightness is at most a third.
         sharpening: share that is sharpened.
         jpeg: share that is saved as JPEG.
-        jpeg_quality: its lowest and highest quality, on Pillow's scale.
+        jpeg_quality: lowest and highest quality of JPEG, on Pillow's scale.
         tone_curve: share that has a tone curve.
 
     Raises:

@@ -31,13 +31,13 @@ class CBDNetPipeline(NoiseModel):
 
     Args:
         shot: range of the signal-dependent noise level, sigma_s of the paper, drawn uniformly.
-        read: likewise of the stationary one, sigma_c.
+        read: range of the stationary noise level, sigma_c of the paper, drawn uniformly.
         gamma: range of the response curves' exponent, drawn uniformly.
-        contrast: likewise of their S-shaped part.
+        contrast: range of the S-shaped part of the response curves, drawn uniformly.
         mosaic: share of pictures that come through a Bayer mosaic, in one of its four orders.
         jpeg: share that is saved as JPEG, with the colours at half the resolution.  The paper
             leaves it out, 0, where the noisy pictures were never compressed.
-        jpeg_quality: its lowest and highest quality, on Pillow's scale.
+        jpeg_quality: lowest and highest quality of JPEG, on Pillow's scale.
 
     Raises:
         ConfigError: a share is not from 0 to 1, or a range is not two rising numbers.

@@ -41,11 +41,12 @@ class DevelopedNoise(NoiseModel):
     Args:
         camera: smallest and largest standard deviation of a camera's brightness noise at middle
             grey, in 8-bit levels, drawn uniformly in the logarithm.
-        phone: likewise, of a phone's.
+        phone: smallest and largest standard deviation of a phone's brightness noise at middle
+            grey, in 8-bit levels, drawn uniformly in the logarithm.
         phones: share of the pictures with a phone's noise, of those whose noise is not white.
         white: share of the pictures whose noise is white; as strong as a phone's.
         jpeg: share of a camera's pictures that are saved as JPEG; of the others, a third of it.
-        jpeg_quality: its lowest and highest quality, on Pillow's scale.
+        jpeg_quality: lowest and highest quality of JPEG, on Pillow's scale.
         rounded: share of the pictures that are rounded to 8 bits.
 
     Raises:

@@ -122,7 +122,7 @@ def demosaic_malvar(sites: Array, red_row: int, red_column: int) -> Array:
     Args:
         sites: the values.
         red_row: 0 or 1, the first row with red photosites.
-        red_column: likewise, the first column.
+        red_column: 0 or 1, the first column with red photosites.
     """
     rows = np.arange(sites.shape[0])[:, np.newaxis] % 2 == red_row
     columns = np.arange(sites.shape[1]) % 2 == red_column

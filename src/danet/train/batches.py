@@ -65,7 +65,7 @@ class Sources:
         self.real = _mixed([PairPatches(p, size, seed) for p in roots], weights, seed + 4)
         self.extra: Patches | None = None
         if config.fakes:
-            clean = [p for folder in config.fakes.clean for p in _pictures(folder)]
+            clean = [p for folder in config.fakes.clean for p in _read_folder(folder)]
             sides = [clean] if clean else [[x for x, _ in pairs] for pairs in roots]
             parts = [MadePatches(p, [], size, seed + 2, WhiteGaussian(0.0), _PLAIN) for p in sides]
             self.extra = _mixed(parts, [1.0] if clean else weights, seed + 3)
@@ -112,7 +112,7 @@ def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
     sharp: list[Pixels] = []
     if any(part.noise for part in source.extra):
         soft = [clean for clean, _ in pairs] + list(_polyu_clean(source))
-        sharp = [picture for folder in source.clean for picture in _pictures(folder)]
+        sharp = [picture for folder in source.clean for picture in _read_folder(folder)]
 
     def patches(part: ExtraConfig, seed: int) -> Patches:
         if part.real:
@@ -142,7 +142,7 @@ def _polyu_clean(source: DataConfig) -> Iterator[Pixels]:
             yield from map(read_picture, polyu_clean(root, "train"))
 
 
-def _pictures(folder: Path) -> Iterator[Pixels]:
+def _read_folder(folder: Path) -> Iterator[Pixels]:
     return map(read_picture, picture_files(folder))
 
 

@@ -87,7 +87,7 @@ def load_checkpoint(
             the weights alone.
         kind: which network to load.
         device: as for `load_network`.
-        dtype: likewise.
+        dtype: as for `load_network`.
 
     Returns:
         As `load_network`.

@@ -41,7 +41,7 @@ class Description:
         kind: denoiser or generator.
         network: the name of its class.
         width: as for the backbone.
-        depth: likewise.
+        depth: as for the backbone.
         parameters: how many.
         precision: of most of its tensors, as ``float16``.
         bytes: of the file.
