@@ -95,12 +95,8 @@ def _pairs(options: argparse.Namespace) -> Any:
         raise ConfigError(f"--part {options.part} needs {options.source / 'split.json'}")
     if options.kind and options.layout != "polyu":
         raise ConfigError(f"--kind is of polyu alone; {options.layout} has pictures of one kind")
-    return source_pairs(
-        options.layout,
-        options.source,
-        part=options.part or options.default_part,
-        kind=options.kind or "both",
-    )
+    part: Any = options.part or options.default_part
+    return source_pairs(options.layout, options.source, part=part, kind=options.kind or "both")
 
 
 def _prepare(options: argparse.Namespace) -> int:

@@ -220,17 +220,13 @@ class Denoiser(Pretrained):
             (300, 300)
         """
         target = Path(target)
-        settings: Any = {
-            "strength": strength,
-            "residual": residual,
-            "self_ensemble": self_ensemble,
-        }
+        call: Any = partial(self, strength=strength, residual=residual, self_ensemble=self_ensemble)
 
         def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
             is_mapped = isinstance(pixels, np.memmap)
             make: Any = partial(scratch_array, target.parent) if is_mapped else np.empty
             shape, dtype = result_layout(pixels, Treatment(residual=residual))
-            result: NDArray[Any] = self(pixels, out=make(shape, dtype), **settings)
+            result: NDArray[Any] = call(pixels, out=make(shape, dtype))
             if not residual or pixels.dtype.kind == "f" or target.suffix.lower() == ".npy":
                 return result
             grey: NDArray[Any] = make(shape, pixels.dtype)

@@ -65,7 +65,7 @@ class Sources:
         self.real = _mixed([PairPatches(p, size, seed) for p in roots], weights, seed + 4)
         self.extra: Patches | None = None
         if config.fakes:
-            clean = [p for folder in config.fakes.clean for p in _read_folder(folder)]
+            clean = _read_folders(config.fakes.clean)
             sides = [clean] if clean else [[x for x, _ in pairs] for pairs in roots]
             parts = [MadePatches(p, [], size, seed + 2, WhiteGaussian(0.0), _PLAIN) for p in sides]
             self.extra = _mixed(parts, [1.0] if clean else weights, seed + 3)
@@ -111,8 +111,10 @@ def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
     soft: list[Pixels] = []
     sharp: list[Pixels] = []
     if any(part.noise for part in source.extra):
-        soft = [clean for clean, _ in pairs] + list(_polyu_clean(source))
-        sharp = [picture for folder in source.clean for picture in _read_folder(folder)]
+        soft = [clean for clean, _ in pairs]
+        if source.layout == "polyu":
+            soft += [read_picture(p) for root in source.roots for p in polyu_clean(root, "train")]
+        sharp = _read_folders(source.clean)
 
     def patches(part: ExtraConfig, seed: int) -> Patches:
         if part.real:
@@ -136,14 +138,8 @@ def _pairs(source: DataConfig, root: Path) -> _PairsOfPixels:
     return pairs
 
 
-def _polyu_clean(source: DataConfig) -> Iterator[Pixels]:
-    if source.layout == "polyu":
-        for root in source.roots:
-            yield from map(read_picture, polyu_clean(root, "train"))
-
-
-def _read_folder(folder: Path) -> Iterator[Pixels]:
-    return map(read_picture, picture_files(folder))
+def _read_folders(folders: Iterable[Path]) -> list[Pixels]:
+    return [read_picture(path) for folder in folders for path in picture_files(folder)]
 
 
 def batches(

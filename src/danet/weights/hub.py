@@ -66,10 +66,10 @@ def fetch(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
     try:
         return _fetched(repository, kind, options)
     except Exception as error:
-        fallback = None if options.force_download else _local(repository, kind, options)
-        if fallback is None:
+        # What was fetched before.
+        if options.force_download or (model := cached(repository, kind, options)) is None:
             raise WeightsError(f"{repository} on the Hub: {problem(error)}") from error
-        return fallback
+        return model.parent
 
 
 def _fetched(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
@@ -98,12 +98,6 @@ def _fetched(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
         folder = Path(path).parents[name.count("/")]
     assert folder is not None
     return folder / place
-
-
-def _local(repository: str, kind: Kind, options: FetchOptions) -> Path | None:
-    """What was fetched before."""
-    model = cached(repository, kind, options)
-    return None if model is None else model.parent
 
 
 def _cache(options: FetchOptions) -> Path | None:
