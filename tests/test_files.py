@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from danet.errors import DanetError
-from danet.files import atomic_write
+from danet.files import atomic_write, locked
 
 
 def test_file_is_moved_into_a_new_folder(tmp_path: Path) -> None:
@@ -44,3 +44,16 @@ def test_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_path_without_a_name_is_an_error(path: str) -> None:
     with pytest.raises(DanetError, match="not the name of a file"), atomic_write(path):
         pass
+
+
+def test_a_lock_has_one_holder(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.lock"
+    with locked(path) as first, locked(path, wait=False) as second:
+        assert (first, second) == (True, False)
+    with pytest.raises(ZeroDivisionError), locked(path, wait=False):
+        raise ZeroDivisionError
+    with locked(path, wait=False) as again:
+        assert again
+    (tmp_path / "file").touch()
+    with pytest.raises(DanetError, match=r"a\.lock: cannot be written: "):
+        locked(tmp_path / "file" / "a.lock").__enter__()

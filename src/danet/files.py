@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and arrays in files that nobody sees."""
+"""Files that are either whole or not there, locks, and arrays in files that nobody sees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from danet.errors import DanetError
 
-__all__ = ["atomic_write", "scratch_array"]
+__all__ = ["atomic_write", "locked", "scratch_array"]
 
 
 @contextmanager
@@ -56,6 +56,44 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # nothing was written, or it was moved
             temporary.unlink()
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Keep out other processes that take the same lock; one that dies gives it back.
+
+    Args:
+        path: the file of the lock, which stays; its folder is made if need be.
+        wait: until another process gives it back.
+
+    Yields:
+        Whether it was taken; without ``wait``, another process may have it.
+
+    Raises:
+        DanetError: the file cannot be written or locked.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.lock"
+        >>> with locked(path) as first, locked(path, wait=False) as second:
+        ...     print(first, second)
+        True False
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(Timeout):
+            lock.acquire(blocking=wait)
+    # filelock's, where the file system has no locks.
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DanetError(f"{path}: cannot be written: {reason}") from error
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
 
 
 def scratch_array(

@@ -24,6 +24,7 @@ from torch import Tensor
 import danet
 from danet.cli import main
 from danet.errors import ConfigError, DanetError, DataError, WeightsError
+from danet.files import locked
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.networks.backbone import OfBackbone
 from danet.noise import DevelopedNoise
@@ -217,6 +218,27 @@ def test_a_signal_to_all_processes_saves_and_ends(config: TrainConfig) -> None:
     assert child.returncode == 128 + signal.SIGTERM, errors
     assert "Traceback" not in errors
     assert int(load_file(config.output / "checkpoint.safetensors")["update"]) >= 1
+
+
+def test_two_trainings_in_one_folder(config: TrainConfig) -> None:
+    endless = replace(config, updates=10**6, checkpoint_every=10**6)
+    command = [sys.executable, "-c", LONG_RUN]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE) as child:
+        assert child.stdin
+        child.stdin.write(pickle.dumps(endless).hex())
+        child.stdin.close()
+        log = config.output / "log.jsonl"
+        while child.poll() is None and not (log.exists() and log.stat().st_size):
+            time.sleep(0.05)
+        message = r"^output is \S+run, where another training runs; wait for its end, or .*$"
+        with pytest.raises(ConfigError, match=message):
+            train(config)
+        assert child.poll() is None
+        child.kill()
+    train(config)
+    assert logged(config) == [1, 2, 3, 4]
+    with locked(config.output / "train.lock", wait=False) as free:
+        assert free
 
 
 def test_other_settings_are_refused_before_anything_is_written(config: TrainConfig) -> None:

@@ -269,7 +269,7 @@ def test_a_cache_that_cannot_be_written(
     monkeypatch.setattr(os, "open", refuse)
     danet.Denoiser.from_pretrained("sidd-danet", device="cpu")
     text = message(lambda: find("sidd", "denoiser"))
-    assert "DANetPlus: cannot be written: Read-only file system" in text
+    assert "DANetPlus.lock: cannot be written: Read-only file system" in text
 
 
 def fetch_generator(arguments: tuple[str, str, dict[str, str]]) -> bool:

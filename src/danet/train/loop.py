@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from danet import weights
 from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError
-from danet.files import atomic_write
+from danet.files import atomic_write, locked
 from danet.train.batches import Sources, batches, validation_pairs
 from danet.train.checkpoint import read_record, resume, save_checkpoint
 from danet.train.config import TrainConfig
@@ -31,6 +31,7 @@ from danet.train.validate import Validation
 __all__ = ["train", "train_from_file"]
 
 _NETWORKS: tuple[weights.Kind, ...] = ("denoiser", "generator")
+_CHECKPOINT = "checkpoint.safetensors"
 _CARD = """\
 ---
 library_name: danet
@@ -70,7 +71,8 @@ def train(config: TrainConfig) -> Path:
 
     Raises:
         ConfigError: the device cannot be used, the networks of ``init_from`` have another
-            width or depth, or the run was begun with other settings.
+            width or depth, the run was begun with other settings, or another training runs
+            in its folder.
         DataError: the pairs cannot be had.
         ImageError: a picture cannot be read.
         WeightsError: ``init_from`` or the checkpoint cannot be loaded.
@@ -80,14 +82,43 @@ def train(config: TrainConfig) -> Path:
     """
     team, device = join_team(usable_device(config.device))
     _check_shares(config, team)
-    checkpoint = config.output / "checkpoint.safetensors"
     state = TrainState.start(config, device, team)
     sources = Sources(config)
-    if checkpoint.exists():
-        check_same_run(config, read_record(checkpoint), sources.record())
-        resume(state, checkpoint)
-    elif config.init_from is not None:
-        _load_initial(state, config.init_from)
+    with _only_training(config.output, team):
+        checkpoint = config.output / _CHECKPOINT
+        if checkpoint.exists():
+            check_same_run(config, read_record(checkpoint), sources.record())
+            resume(state, checkpoint)
+        elif config.init_from is not None:
+            _load_initial(state, config.init_from)
+        _run(config, state, sources, device)
+        if team.rank == 0:
+            save_model(state, config.output / "model")
+            write_curves(config.output)
+        team.wait()
+    return config.output / "model"
+
+
+@contextmanager
+def _only_training(folder: Path, team: Team) -> Iterator[None]:
+    """Keep other trainings out of the folder: they would write the same files.
+
+    Raises:
+        ConfigError: one runs there.
+    """
+    lock = locked(folder / "train.lock", wait=False) if team.rank == 0 else nullcontext(True)
+    with lock as taken:
+        if team.agree(not taken):
+            raise ConfigError(
+                f"output is {folder}, where another training runs; wait for its end, or take "
+                "another folder"
+            )
+        yield
+
+
+def _run(config: TrainConfig, state: TrainState, sources: Sources, device: torch.device) -> None:
+    """Do the updates that are left, and write down what they bring."""
+    team, checkpoint = state.team, config.output / _CHECKPOINT
     validation = _validation(config) if team.rank == 0 else None
     record = describe(config, data=sources.record(), device=device)
     if team.rank == 0:
@@ -118,11 +149,6 @@ def train(config: TrainConfig) -> Path:
                 save_checkpoint(state, checkpoint, record)
             if stopping:
                 stop.obey()
-    if team.rank == 0:
-        save_model(state, config.output / "model")
-        write_curves(config.output)
-    team.wait()
-    return config.output / "model"
 
 
 class _Reporting:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
 from danet.errors import DanetError, WeightsError
+from danet.files import locked
 from danet.networks import Kind
 from danet.weights.catalogue import AUTHORS_FILES, AUTHORS_FOLDER
 from danet.weights.fetching import FetchOptions, download
@@ -73,7 +72,7 @@ def fetch(file: str, kind: Kind, options: FetchOptions) -> Path:
         raise WeightsError(f"{file} is not on this machine, and fetching is switched off")
     source = (os.environ.get("DANET_WEIGHTS_URL") or AUTHORS_FOLDER).rstrip("/")
     target = _target(file, options)
-    with _locked(target):
+    with locked(target.with_name(f"{target.name}.lock")):
         if options.force_download or converted(file, kind, options) is None:
             part = target.with_name(f"{file}.part")
             _download_verified(f"{source}/{file}", part, AUTHORS_FILES[file])
@@ -107,7 +106,7 @@ def import_file(path: Path, options: FetchOptions) -> str:
             f"{blob}); a file of other weights needs no import: give its path"
         )
     target = _target(file, options)
-    with _locked(target):
+    with locked(target.with_name(f"{target.name}.lock")):
         _convert(path, file, target, AUTHORS_FOLDER)
     return file
 
@@ -124,7 +123,7 @@ def remove(file: str, kind: Kind, options: FetchOptions) -> bool:
     target = _target(file, options)
     if converted(file, kind, options) is None:
         return False
-    with _locked(target):
+    with locked(target.with_name(f"{target.name}.lock")):
         try:
             shutil.rmtree(target / kind)
             if any(target.glob("*/config.json")):
@@ -138,23 +137,6 @@ def remove(file: str, kind: Kind, options: FetchOptions) -> bool:
 
 def _target(file: str, options: FetchOptions) -> Path:
     return options.converted / Path(file).stem
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Keep other processes from writing there."""
-    from filelock import FileLock
-
-    lock = FileLock(f"{target}.lock")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise DanetError(f"{target}: cannot be written: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _download_verified(url: str, part: Path, blob: str) -> None:
