@@ -9,7 +9,7 @@ import torch
 
 from danet.errors import WeightsError
 from danet.train import NetworkConfig, OptimizerConfig, TrainConfig, TrainState, train_step
-from danet.train.checkpoint import read_record, resume, save_checkpoint
+from danet.train.checkpoint import read_checkpoint, resume, save_checkpoint
 
 
 def trained(config: TrainConfig) -> TrainState:
@@ -23,7 +23,7 @@ def test_everything_comes_back_bit_for_bit(config: TrainConfig, tmp_path: Path) 
     state = trained(config)
     save_checkpoint(state, tmp_path / "checkpoint.safetensors")
     other = TrainState.start(replace(config, seed=5))
-    resume(other, tmp_path / "checkpoint.safetensors")
+    resume(other, read_checkpoint(tmp_path / "checkpoint.safetensors"))
     assert other.update == 1
     for name, learner in state.learners().items():
         twin = other.learners()[name]
@@ -62,7 +62,7 @@ def test_another_configuration_is_refused_in_one_line(
     save_checkpoint(trained(config), path)
     other = TrainState.start(replace(config, **change))  # type: ignore[arg-type]
     with pytest.raises(WeightsError, match=f"cannot resume from {path}: {fault}") as refused:
-        resume(other, path)
+        resume(other, read_checkpoint(path))
     assert len(str(refused.value).replace(str(path), "").splitlines()) == 1
     assert len(str(refused.value).replace(str(path), "")) < 150
 
@@ -70,7 +70,7 @@ def test_another_configuration_is_refused_in_one_line(
 def test_a_damaged_file_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     save_checkpoint(trained(config), path, "a record")
-    assert read_record(path) == "a record"
+    assert read_checkpoint(path).record == "a record"
     whole = path.read_bytes()
     source = np.random.default_rng(0)
     header = int.from_bytes(whole[:8], "little")
@@ -84,13 +84,10 @@ def test_a_damaged_file_is_refused(config: TrainConfig, tmp_path: Path) -> None:
         flipped = bytearray(whole)
         flipped[place] ^= 1 << source.integers(8)
         damaged.append(bytes(flipped))
-    state = TrainState.start(config)
     for number, content in enumerate(damaged):
         if content == whole:
             continue
         path.write_bytes(content)
         with pytest.raises(WeightsError, match="cannot resume") as refused:
-            resume(state, path)
+            read_checkpoint(path)
         assert "\n" not in str(refused.value), number
-        with pytest.raises(WeightsError, match="cannot resume"):
-            read_record(path)

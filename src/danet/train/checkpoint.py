@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,7 +16,15 @@ from danet.errors import WeightsError, one_line
 from danet.files import atomic_write
 from danet.train.state import TrainState
 
-__all__ = ["read_record", "resume", "save_checkpoint"]
+__all__ = ["Checkpoint", "read_checkpoint", "resume", "save_checkpoint"]
+
+
+class Checkpoint(NamedTuple):
+    """What `save_checkpoint` wrote: its file, the tensors, and what is known of the run."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    record: str
 
 
 def _tensors(state: TrainState) -> dict[str, Tensor]:
@@ -44,7 +53,7 @@ def save_checkpoint(state: TrainState, path: Path, record: str = "") -> None:
     Args:
         state: what to save.
         path: the ``.safetensors`` file; its folder is made if need be.
-        record: what is to be known of the run, for `read_record`.
+        record: what is to be known of the run.
 
     Raises:
         DanetError: the file cannot be written.
@@ -55,30 +64,36 @@ def save_checkpoint(state: TrainState, path: Path, record: str = "") -> None:
         temporary.write_bytes(save(tensors, about))
 
 
-def read_record(path: Path) -> str:
-    """What `save_checkpoint` was told of the run.
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote, if it still is as it was written.
 
     Raises:
         WeightsError: the file cannot be read or is damaged.
     """
     try:
-        return _load(path)[1]
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+        record = about.get("record", "")
+        if about.get("sha256") != _checksum(tensors, record):
+            raise ValueError("it is damaged: its checksum is another")
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"cannot resume from {path}: {one_line(error)}") from error
+    return Checkpoint(path, tensors, record)
 
 
-def resume(state: TrainState, path: Path) -> None:
+def resume(state: TrainState, checkpoint: Checkpoint) -> None:
     """Bring a run to where it was saved.
 
     Args:
         state: as ``TrainState.start`` made it of the same configuration; changed in place.
-        path: what ``save_checkpoint`` wrote.
+        checkpoint: what `read_checkpoint` gave.
 
     Raises:
-        WeightsError: the file cannot be read, is damaged or is of another configuration.
+        WeightsError: the checkpoint is of another configuration.
     """
+    path, saved = checkpoint.path, dict(checkpoint.tensors)
     try:
-        saved, _ = _load(path)
         _check_shapes(saved, _tensors(state))
         state.update = int(saved.pop("update"))
         for name, learner in state.learners().items():
@@ -98,25 +113,10 @@ def resume(state: TrainState, path: Path) -> None:
                 slots.setdefault(int(index), {})[slot] = laid
             groups = learner.optimizer.state_dict()["param_groups"]
             learner.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-    except (OSError, SafetensorError, IndexError, ValueError, RuntimeError) as error:
+    except (IndexError, ValueError, RuntimeError) as error:
         raise WeightsError(f"cannot resume from {path}: {one_line(error)}") from error
     if saved:
         raise WeightsError(f"cannot resume from {path}: it also holds {sorted(saved)[0]}")
-
-
-def _load(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors, and what is known of the run.
-
-    Raises:
-        ValueError: the tensors are not as they were written.
-    """
-    tensors = load_file(path)
-    with safe_open(path, "pt") as file:
-        about = file.metadata() or {}
-    record = about.get("record", "")
-    if about.get("sha256") != _checksum(tensors, record):
-        raise ValueError("it is damaged: its checksum is another")
-    return tensors, record
 
 
 def _checksum(tensors: Mapping[str, Tensor], record: str) -> str:

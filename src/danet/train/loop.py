@@ -16,7 +16,7 @@ from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError
 from danet.files import atomic_write, locked
 from danet.train.batches import Sources, batches, validation_pairs
-from danet.train.checkpoint import read_record, resume, save_checkpoint
+from danet.train.checkpoint import read_checkpoint, resume, save_checkpoint
 from danet.train.config import TrainConfig
 from danet.train.config_file import read_config
 from danet.train.curves import write_curves
@@ -85,9 +85,9 @@ def train(config: TrainConfig) -> Path:
     state = TrainState.start(config, device, team)
     sources = Sources(config)
     with _only_training(config.output, team):
-        checkpoint = config.output / _CHECKPOINT
-        if checkpoint.exists():
-            check_same_run(config, read_record(checkpoint), sources.record())
+        if (config.output / _CHECKPOINT).exists():
+            checkpoint = read_checkpoint(config.output / _CHECKPOINT)
+            check_same_run(config, checkpoint.record, sources.record())
             resume(state, checkpoint)
         elif config.init_from is not None:
             _load_initial(state, config.init_from)
