@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from danet.train import TrainConfig, TrainState
+from danet.train import OptimizerConfig, TrainConfig, TrainState
 from danet.train.accumulation import computing, descend
 
 
@@ -42,6 +42,28 @@ def test_the_critic_does_not_change_while_another_learns(config: TrainConfig) ->
     descend(state, state.denoiser, losses, (torch.rand(2, 3, 32, 32),), config)
     assert all(p.requires_grad and p.grad is None for p in critic.parameters())
     assert any(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+def test_an_epoch_of_larger_gradients_does_not_widen_the_clip(config: TrainConfig) -> None:
+    """As in the authors' program: it keeps the least mean of the epochs."""
+    still = OptimizerConfig(denoiser=0, clip="adaptive", epoch=2)
+    config = replace(config, mode="denoiser", optimizer=still)
+    state = TrainState.start(config)
+    assert state.denoiser
+    network = state.denoiser.network
+    noisy = torch.rand(2, 3, 32, 32)
+    clipped = []
+    for size in (1.0, 1.0, 3.0, 3.0, 3.0, 0.5):
+        factor = size
+
+        def losses(part: Tensor) -> dict[str, Tensor]:
+            return {"loss": factor * network(part).square().mean()}  # noqa: B023
+
+        descend(state, state.denoiser, losses, (noisy,), config)
+        state.update += 1
+        slopes = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
+        clipped.append(float(torch.cat(slopes).norm()))
+    assert [norm / clipped[0] for norm in clipped] == pytest.approx([1, 1, 1, 1, 1, 0.5], rel=1e-4)
 
 
 def test_networks_compute_in_the_precision_of_the_run(config: TrainConfig) -> None:

@@ -282,7 +282,7 @@ def test_the_sum_of_errors_is_per_picture(config: TrainConfig) -> None:
     assert losses["denoiser/loss"] == pytest.approx(losses["denoiser/error"] * values, rel=1e-5)
 
 
-def test_adaptive_clipping_is_the_mean_norm_of_the_last_epoch(config: TrainConfig) -> None:
+def test_adaptive_clipping_is_the_mean_norm_of_the_first_epoch(config: TrainConfig) -> None:
     rates = OptimizerConfig(clip="adaptive", epoch=2)
     config = replace(config, mode="denoiser", optimizer=rates)
     state = TrainState.start(config)

@@ -59,7 +59,7 @@ def descend(
         report = learner.descend(computed(), state.team, clip)
     norms[0] += report["gradient_norm"]
     if (state.update + 1) % rates.epoch == 0:
-        norms[1] = norms[0] / rates.epoch
+        norms[1] = torch.minimum(norms[1], norms[0] / rates.epoch)
         norms[0] = 0
     return report
 

@@ -271,7 +271,8 @@ class OptimizerConfig:
         warmup: updates over which the rates rise from 0.
         average: decay of the running average of the weights, below 1; 0 keeps none.
         clip: largest norm of the gradient of the denoiser and of the generator; 0 is none;
-            ``"adaptive"`` is the mean norm of the last epoch, at most 10,000.
+            ``"adaptive"`` is the least mean norm of the epochs before, at most 10,000, as in
+            the authors' DANet+.
 
     Raises:
         ConfigError: a number is out of its range.

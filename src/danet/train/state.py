@@ -30,7 +30,7 @@ _NetworkT = TypeVar("_NetworkT", DenoiserNetwork, GeneratorNetwork, Discriminato
 class Learner(Generic[_NetworkT]):
     """A network, its optimiser and, if wanted, the running average of its weights.
 
-    ``norms`` is the sum of the gradient's norms in this epoch, and the mean of the last one's.
+    ``norms`` is the sum of the gradient's norms in this epoch, and the least mean of those before.
     """
 
     network: _NetworkT
