@@ -61,7 +61,7 @@ def labels(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def line(axes: Any, label: str) -> tuple[list[float], list[float]]:
+def line(axes: Any, label: str) -> tuple[list[Any], list[Any]]:
     (found,) = (line for line in axes.get_lines() if line.get_label().startswith(label))
     return list(found.get_xdata()), list(found.get_ydata())
 
@@ -116,12 +116,48 @@ def test_a_denoiser_alone(tmp_path: Path, drawn: dict[str, Any]) -> None:
     assert list(drawn) == ["Denoiser: absolute error"]
 
 
-def test_broken_lines_and_missing_numbers_are_left_out(
-    tmp_path: Path, drawn: dict[str, Any]
-) -> None:
+def test_a_generator_alone(tmp_path: Path, drawn: dict[str, Any]) -> None:
+    with Report(tmp_path) as report:
+        for update in (50, 100):
+            report.write_numbers(update, {"generator/loss": 0.02, "generator/mean_match": 0.02})
+    write_curves(tmp_path)
+    assert list(drawn) == ["Generator: distance to the real noise"]
+    assert labels(drawn["Generator: distance to the real noise"]) == ["smoothed noise: 0.02"]
+
+
+BROKEN = [
+    b'{"update": 1, "denoiser/err',
+    b"\xff\xfe",
+    b'{"update": 1, "denoiser/\xff": 1}',
+    b"[1]",
+    b"1",
+    b'"update"',
+    b"null",
+    b"{}",
+    b'{"update": null}',
+    b'{"update": 1e999}',
+    b'{"update": 1, "denoiser/error": [1]}',
+    b'{"update": 1, "denoiser/error": 1' + b"0" * 400 + b"}",
+    b"[" * 200_000,
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda line: str(line[:40]))
+def test_a_broken_line(tmp_path: Path, drawn: dict[str, Any], broken: bytes) -> None:
+    log = tmp_path / "log.jsonl"
+    whole = json.dumps({"update": 1, **DENOISER}).encode() + b"\n"
+    log.write_bytes(whole + broken)
+    write_curves(tmp_path)
+    assert line(drawn["Denoiser: absolute error"], "error") == ([1], [pytest.approx(0.01)])
+    log.write_bytes(broken + b"\n" + whole)
+    with pytest.raises(DataError, match=r"log\.jsonl: line 1 is not of the log of a run$"):
+        write_curves(tmp_path)
+
+
+def test_missing_numbers_are_left_out(tmp_path: Path, drawn: dict[str, Any]) -> None:
     values = [0.5, None, 0.25, 0.125]
     lines = [json.dumps({"update": i, "validation/akld": v}) for i, v in enumerate(values)]
-    (tmp_path / "log.jsonl").write_text("\n".join([*lines, lines[0][:-4]]))
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
     write_curves(tmp_path)
     (axes,) = drawn.values()
     assert line(axes, "generated") == ([0, 2, 3], [0.5, 0.25, 0.125])

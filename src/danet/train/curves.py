@@ -149,7 +149,7 @@ def write_curves(run: Path) -> Path:
 
     Raises:
         ConfigError: matplotlib is not installed.
-        DataError: the log cannot be read or holds nothing to draw.
+        DataError: the log or a line of it cannot be read, or it holds nothing to draw.
         DanetError: the picture cannot be written.
     """
     # Figure draws by Agg; pyplot would look for a screen.
@@ -178,27 +178,37 @@ def _read(log: Path) -> dict[str, Points]:
     """The numbers of a log by key, in the order of the updates.
 
     Raises:
-        DataError: the log cannot be read.
+        DataError: the log cannot be read, or a line of it.
     """
     try:
-        lines = log.read_text(encoding="utf-8").splitlines()
+        lines = log.read_bytes().splitlines()
     except OSError as error:
         raise DataError(f"cannot read {log}: {error.strerror}") from error
     values: dict[str, list[tuple[int, float]]] = {}
-    for line in lines:
+    for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-        except ValueError:  # half a line, of a run that was killed
-            continue
-        update = record.pop("update")
-        if "generator/adversarial" not in record and "generator/loss" in record:
-            record["generator/start"] = record.pop("generator/loss")
-        if "denoiser/adversarial" not in record:
-            record.pop("denoiser/loss", None)  # the error
-        for key, value in record.items():
-            if value is not None:  # not finite
-                values.setdefault(key, []).append((update, value))
+            update, numbers = _numbers(line)
+        # Whatever may be in a file, brackets nested deeper than the parser goes among it.
+        except (ValueError, TypeError, LookupError, RecursionError, OverflowError) as error:
+            if number == len(lines):  # half a line, of a run that was killed
+                break
+            raise DataError(f"{log}: line {number} is not of the log of a run") from error
+        for key, value in numbers.items():
+            values.setdefault(key, []).append((update, value))
     return {key: tuple(np.array(pairs, float).T) for key, pairs in values.items()}
+
+
+def _numbers(line: bytes) -> tuple[int, dict[str, float]]:
+    """The update of a line of the log, and its finite numbers by their keys in the panels."""
+    record = json.loads(line)
+    update = int(record["update"])
+    if "generator/mean_match" not in record and "generator/loss" in record:
+        record["generator/start"] = record.pop("generator/loss")
+    for network in ("denoiser", "generator"):
+        if f"{network}/adversarial" not in record:
+            record.pop(f"{network}/loss", None)  # it is another of the numbers
+    numbers = {key: float(value) for key, value in record.items() if value is not None}
+    return update, {key: value for key, value in numbers.items() if math.isfinite(value)}
 
 
 def _draw(axes: Axes, panel: _Panel, points: Mapping[str, Points]) -> None:
