@@ -31,7 +31,7 @@ def test_denoiser_is_near_that_of_the_authors(
 
 # With a depth of 2, those of one level have no layers but the outer ones, which are in float32.
 @pytest.mark.parametrize("size", [(40, 61), (200, 3), (3, 200), (1, 1)])
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", sorted(BACKBONES.keys() - {"modulated"}))
 def test_every_backbone_is_near_float32(backbone: str, size: tuple[int, int]) -> None:
     network = build("denoiser", backbone, 4, 2 if backbone == "unet" else 4)
     noisy = torch.rand(2, 3, *size)

@@ -117,7 +117,7 @@ def test_attention_sees_the_whole_picture(name: str, depth: int) -> None:
     assert (gradient[..., 80:] != 0).any()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", sorted(BACKBONES.keys() - {"modulated"}))
 def test_pixels_are_seen_and_made_in_full_under_autocast(name: str) -> None:
     torch.manual_seed(0)
     network = BACKBONES[name](3, 3, 16, 2).eval()

@@ -94,7 +94,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("loss", "tau_generator", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("loss", "penalty", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("optimizer", "denoiser", [-1.0, "inf", "nan"], "finite and at least 0"),
-        ("", "critic_gain", [-1.0, "inf", "nan"], "finite and at least 0"),
+        ("", "critic_deviation", [[0.0], [-1.0], ["inf"], ["nan"]], "finite numbers above 0"),
         ("optimizer", "generator", [-1.0], "finite and at least 0"),
         ("optimizer", "discriminator", [-1.0], "finite and at least 0"),
         ("optimizer", "warmup", [-1], "a whole number from 0"),

@@ -241,7 +241,7 @@ def test_joint_checkpoint_of_the_authors(golden_folder: Path, golden: Golden, ki
 def test_denoiser_checkpoint_of_the_authors(golden_folder: Path, golden: Golden) -> None:
     path = golden_folder / "denoiser_checkpoint.pt"
     assert_same(load_checkpoint(path, "denoiser"), golden("denoiser_weights"))
-    with pytest.raises(WeightsError, match=r"block\.0\.weight has the shape \(2, 3, 3, 3\)"):
+    with pytest.raises(WeightsError, match="latent_channels is 0"):
         load_checkpoint(path, "generator")
 
 

@@ -92,9 +92,9 @@ def export(
 
     The model of a denoiser takes "noisy", N x 3 x H x W, float32, RGB in [0, 1], and gives
     "denoised" of that shape, in [0, 1].  That of a generator takes "clean", likewise, and "latent",
-    N x 1 x (H + 2 border) x (W + 2 border) of normal random numbers, and gives "noisy".  H and W
-    are 1 or more: the border and the padding to what the network needs are in the model.  ONNX
-    Runtime then computes pictures of several sizes with it, and so does PyTorch.
+    N x latent_channels x (H + 2 border) x (W + 2 border) of normal random numbers, and gives
+    "noisy".  H and W are 1 or more: the border and the padding to what the network needs are in the
+    model.  ONNX Runtime then computes pictures of several sizes with it, and so does PyTorch.
 
     Args:
         network: it is left as it is.
@@ -172,7 +172,7 @@ def _random_inputs(
     pictures = [torch.rand(count, 3, height, width, generator=source)]
     if isinstance(network, GeneratorNetwork):
         sides = height + 2 * border, width + 2 * border
-        pictures.append(torch.randn(count, 1, *sides, generator=source))
+        pictures.append(torch.randn(count, network.latent_channels, *sides, generator=source))
     return pictures
 
 

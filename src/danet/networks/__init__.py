@@ -11,6 +11,7 @@ from danet.networks.discriminator import Discriminator
 from danet.networks.dncnn import DnCNN
 from danet.networks.generator import GeneratorNetwork
 from danet.networks.half_unet import HalfUNet
+from danet.networks.modulated import Modulated
 from danet.networks.nafnet import NAFNet
 from danet.networks.red import RED
 from danet.networks.ridnet import RIDNet
@@ -26,6 +27,7 @@ __all__ = [
     "GeneratorNetwork",
     "HalfUNet",
     "Kind",
+    "Modulated",
     "NAFNet",
     "RIDNet",
     "UNet",

@@ -124,23 +124,23 @@ class OfBackbone(nn.Module):
 
     Attributes:
         backbone: B.  A file of weights has its names, without a prefix.
-        channels: how many it takes.
+        inputs: how many channels its backbone may take.
         kind: what the network is, in a word.
 
     Raises:
         ConfigError: the backbone takes or gives another number of channels.
     """
 
-    channels: ClassVar[int]
+    inputs: ClassVar[range]
     kind: ClassVar[Kind]
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        if (backbone.in_channels, backbone.out_channels) != (self.channels, 3):
+        if backbone.in_channels not in self.inputs or backbone.out_channels != 3:
+            right = " to ".join(map(str, sorted({self.inputs[0], self.inputs[-1]})))
             raise ConfigError(
                 f"the backbone takes {backbone.in_channels} channels and gives "
-                f"{backbone.out_channels}, and that of a {self.kind} must take {self.channels} and "
-                "give 3"
+                f"{backbone.out_channels}, and that of a {self.kind} must take {right} and give 3"
             )
         self.backbone = backbone
 
@@ -148,6 +148,11 @@ class OfBackbone(nn.Module):
     def name(self) -> str:
         """The class of the backbone, and the kind."""
         return f"{type(self.backbone).__name__} {self.kind}"
+
+    @property
+    def channels(self) -> int:
+        """How many the backbone takes."""
+        return self.backbone.in_channels
 
     @property
     def width(self) -> int:

@@ -10,6 +10,7 @@ from danet.networks.denoiser import DenoiserNetwork
 from danet.networks.dncnn import DnCNN
 from danet.networks.generator import GeneratorNetwork
 from danet.networks.half_unet import HalfUNet
+from danet.networks.modulated import Modulated
 from danet.networks.nafnet import NAFNet
 from danet.networks.red import RED
 from danet.networks.ridnet import RIDNet
@@ -24,6 +25,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "red": RED,
     "ridnet": RIDNet,
     "nafnet": NAFNet,
+    "modulated": Modulated,
 }
 """The backbones by the names that configurations have for them."""
 
@@ -43,17 +45,26 @@ def build(
     backbone: str = ...,
     width: int | None = ...,
     depth: int | None = ...,
+    latent_channels: int = ...,
 ) -> GeneratorNetwork: ...
 
 
 @overload
 def build(
-    kind: Kind, backbone: str = ..., width: int | None = ..., depth: int | None = ...
+    kind: Kind,
+    backbone: str = ...,
+    width: int | None = ...,
+    depth: int | None = ...,
+    latent_channels: int = ...,
 ) -> DenoiserNetwork | GeneratorNetwork: ...
 
 
 def build(
-    kind: Kind, backbone: str = "unet", width: int | None = None, depth: int | None = None
+    kind: Kind,
+    backbone: str = "unet",
+    width: int | None = None,
+    depth: int | None = None,
+    latent_channels: int = 1,
 ) -> DenoiserNetwork | GeneratorNetwork:
     """Make a denoiser or a generator with random weights.
 
@@ -62,12 +73,14 @@ def build(
         backbone: one of `BACKBONES`.
         width: as for the backbone; None is its default.
         depth: as for the backbone; None is its default.
+        latent_channels: of a generator's z, from 1 to 64; 1 in the paper.
 
     Returns:
         The network, on the CPU, its weights drawn from torch's own random numbers.
 
     Raises:
-        ConfigError: there is no such backbone, or it has no such width or depth.
+        ConfigError: there is no such backbone, it has no such width or depth, or the network
+            takes no z of so many channels.
 
     Example:
         >>> network = build("denoiser", "dncnn", width=4)
@@ -79,4 +92,10 @@ def build(
     given = {"width": width, "depth": depth}
     sizes = {name: size for name, size in given.items() if size is not None}
     network = DenoiserNetwork if kind == "denoiser" else GeneratorNetwork
-    return network(BACKBONES[backbone](network.channels, **sizes))
+    channels = network.inputs[0] + latent_channels - 1
+    if channels not in network.inputs:
+        raise ConfigError(
+            f"latent_channels is {latent_channels}, and must be from 1 to {len(network.inputs)} "
+            f"for a {kind}"
+        )
+    return network(BACKBONES[backbone](channels, **sizes))

@@ -26,7 +26,7 @@ class DenoiserNetwork(OfBackbone):
         torch.Size([1, 3, 32, 48])
     """
 
-    channels = 3
+    inputs = range(3, 4)
     kind = "denoiser"
 
     def forward(self, noisy: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -22,9 +23,11 @@ class Discriminator(nn.Module):
         width: channels of the first layer (64 in the paper).
         patch_size: height and width of the patches it judges, 4 times a power of 2; 128 in
             the paper.  A smaller patch takes fewer layers.
-        noise_gain: 0 is the paper's critic, whose first layer sees x and y.  Otherwise that sees
-            x and ``noise_gain * (y - x)``.  The functions that it can learn are the same, but
-            noise that is a hundredth of the picture's size is learned far sooner.
+        deviation: without it, the paper's critic, whose first layer sees x and y.  Otherwise
+            standard deviations of noise at intensities from black to white, equally spaced: the
+            first layer sees x, and y - x divided by the deviation at x.  The functions that it can
+            learn are the same, but noise that is a hundredth of the picture's size is learned far
+            sooner, and that of each intensity counts alike.
 
     Raises:
         ConfigError: the patches have another size.
@@ -37,11 +40,16 @@ class Discriminator(nn.Module):
         torch.Size([4])
     """
 
-    def __init__(self, width: int = 64, patch_size: int = 128, noise_gain: float = 0.0) -> None:
+    deviation: Tensor
+
+    def __init__(
+        self, width: int = 64, patch_size: int = 128, deviation: Sequence[float] = ()
+    ) -> None:
         super().__init__()
         self.width = width
         self.patch_size = patch_size
-        self.noise_gain = noise_gain
+        knots = torch.tensor([*deviation] * (2 if len(deviation) == 1 else 1))
+        self.register_buffer("deviation", knots, persistent=False)
         halvings = patch_size.bit_length() - 3
         if halvings < 1 or patch_size != 4 * 2**halvings:
             raise ConfigError(f"patch_size is {patch_size}, it must be 8, 16, 32, 64, 128, ...")
@@ -66,7 +74,7 @@ class Discriminator(nn.Module):
         return output
 
     def gradient(self, clean: Tensor, noisy: Tensor) -> Tensor:
-        """How the scores change with the patches: the gradient in them, N x 6 x P x P.
+        """How the scores change with what the first layer sees: the gradient, N x 6 x P x P.
 
         It can be differentiated in the weights, but not in the patches.  The critic is linear in
         pieces, so its second derivatives in patches and weights are those of a chain of linear
@@ -77,7 +85,8 @@ class Discriminator(nn.Module):
             noisy: N x 3 x P x P.
 
         Returns:
-            The derivatives in the clean patches' channels, then in the noisy ones'.
+            The derivatives in the clean patches' channels, then in those of the noisy patches or
+            of the divided noise.
         """
         positive = []
         with torch.no_grad():
@@ -97,13 +106,18 @@ class Discriminator(nn.Module):
                     stride=layer.stride,
                     padding=layer.padding,  # type: ignore[arg-type]
                 )
-        if self.noise_gain:
-            in_clean, in_noise = gradient.chunk(2, dim=1)
-            in_noisy = self.noise_gain * in_noise
-            gradient = torch.cat([in_clean - in_noisy, in_noisy], dim=1)
         return gradient
 
     def _input(self, clean: Tensor, noisy: Tensor) -> Tensor:
         """What the first layer sees, N x 6 x P x P."""
-        second = self.noise_gain * (noisy - clean) if self.noise_gain else noisy
-        return torch.cat([clean, second], dim=1)
+        if len(self.deviation):
+            noisy = (noisy - clean) / self._deviation_at(clean)
+        return torch.cat([clean, noisy], dim=1)
+
+    def _deviation_at(self, clean: Tensor) -> Tensor:
+        """The deviation at each value, between its two neighbours in the list."""
+        last = len(self.deviation) - 1
+        place = last * clean.clamp(0, 1)
+        below = place.detach().long().clamp(max=last - 1)
+        low, high = self.deviation[below], self.deviation[below + 1]
+        return low + (place - below) * (high - low)

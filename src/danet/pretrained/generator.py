@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -61,6 +62,6 @@ class NoiseGenerator(Pretrained, Sampler):
         check_draws(n, seed)
         check_picture(clean)
         entropy = np.random.SeedSequence(seed).entropy
-        border = self.engine.border
-        latents = (latent_of(clean, [entropy, k], border) for k in range(n))
+        border, channels = self.engine.border, cast(GeneratorNetwork, self.network).latent_channels
+        latents = (latent_of(clean, [entropy, k], border, channels) for k in range(n))
         return self.engine.run(clean, latents, n)

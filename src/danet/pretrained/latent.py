@@ -87,23 +87,27 @@ class NormalRows:
             self._first += useless
 
 
-def latent_of(clean: Picture, seeds: list[Any], border: int) -> Latent:
-    """What draws z for areas of the pictures and of the border around them: N x 1 x h x w.
+def latent_of(clean: Picture, seeds: list[Any], border: int, channels: int = 1) -> Latent:
+    """What draws z for areas of the pictures and of the border around them: N x channels x h x w.
 
-    Each picture has a stream of its own, so that neither the batch nor the tiles change it.  In
-    the border, a reflection of z would make stronger noise at the picture's sides.
+    Each picture and channel has a stream of its own, so that neither the batch nor the tiles change
+    it.  In the border, a reflection of z would make stronger noise at the picture's sides.
     """
     given = raster(clean)
     height, width = (length + 2 * border for length in given.size)
     sources = []
     for index in range(given.count):
-        state = np.random.SeedSequence([*seeds, index]).generate_state(1, np.uint64)
-        sources.append(NormalRows(int(state[0]), (height, width)))
+        states = np.random.SeedSequence([*seeds, index]).generate_state(channels, np.uint64)
+        sources.append([NormalRows(int(state), (height, width)) for state in states])
 
     def latent(group: range, area: Area) -> Tensor:
         rows, columns = (slice(span.start + border, span.stop + border) for span in area)
-        drawn = [sources[index].rows(rows.start, min(rows.stop, height)) for index in group]
+        bottom = min(rows.stop, height)
+        drawn = [
+            torch.stack([source.rows(rows.start, bottom) for source in sources[index]])
+            for index in group
+        ]
         missing = 0, max(rows.stop - height, 0), 0, max(columns.stop - width, 0)
-        return pad(torch.stack(drawn)[:, None, :, columns], missing)
+        return pad(torch.stack(drawn)[..., columns], missing)
 
     return latent

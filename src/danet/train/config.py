@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -166,11 +166,13 @@ class NetworkConfig:
         backbone: a name of ``danet.networks.BACKBONES``; ``"unet"`` is the paper's.
         width: channels within, as the backbone says; None is its default.
         depth: layers, blocks or levels, as the backbone says; None is its default.
+        latent_channels: channels of the generator's random input; 1 in the paper.
     """
 
     backbone: str = "unet"
     width: int | None = None
     depth: int | None = None
+    latent_channels: int = 1
     __pydantic_config__ = _STRICT
 
 
@@ -316,8 +318,9 @@ class TrainConfig:
         patch_size: height and width of a patch, in pixels: a multiple of 2^(depth - 1) for
             UNets, and for a discriminator one of 8, 16, 32, 64, ...
         critic_width: channels of the first layer of the discriminator.
-        critic_gain: 0 is the paper's discriminator, which sees clean and noisy patches; otherwise
-            it sees clean patches and the noise times this.
+        critic_deviation: without it the paper's discriminator, which sees clean and noisy patches;
+            otherwise standard deviations of noise at intensities from black to white, equally
+            spaced, and it sees clean patches and the noise divided by these.
         seed: fixes the random weights, every patch and every random draw; at least 0.
         workers: processes that prepare patches; 0 prepares them in this one.
         checkpoint_every: updates from one checkpoint to the next.
@@ -351,7 +354,7 @@ class TrainConfig:
     accumulate: Annotated[int, at_least(1)] = 1
     patch_size: Annotated[int, at_least(1)] = 128
     critic_width: Annotated[int, at_least(1)] = 64
-    critic_gain: Annotated[float, finite(0)] = 0.0
+    critic_deviation: Annotated[tuple[float, ...], POSITIVE] = ()
     seed: Annotated[int, at_least(0)] = 0
     workers: Annotated[int, at_least(0)] = 2
     checkpoint_every: Annotated[int, at_least(1)] = 500
@@ -403,7 +406,7 @@ class TrainConfig:
         try:
             # Without storage: no weights are drawn.
             with torch.device("meta"):
-                network = build(kind, shape.backbone, shape.width, shape.depth)
+                network = build(kind, *astuple(shape))
         except ConfigError as error:
             raise ConfigError(f"{kind}: {error}") from error
         return network.size_multiple

@@ -22,9 +22,9 @@ class Draws:
         self.source = torch.Generator().manual_seed(int(words[0]) << 32 | int(words[1]))
         self.team = team
 
-    def latent(self, clean: Tensor) -> Tensor:
-        """The random input z for clean patches, N x 1 x H x W."""
-        shape = (clean.shape[0] * self.team.size, 1, *clean.shape[2:])
+    def latent(self, clean: Tensor, channels: int = 1) -> Tensor:
+        """The random input z for clean patches, N x channels x H x W."""
+        shape = (clean.shape[0] * self.team.size, channels, *clean.shape[2:])
         return self.team.own(torch.randn(shape, generator=self.source)).to(clean.device)
 
     def mix(self, clean: Tensor) -> Tensor:

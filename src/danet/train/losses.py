@@ -216,13 +216,13 @@ def generator_start_losses(
         clean: x, N x 3 x H x W.
         noisy: y, N x 3 x H x W.
         generated: G(x, z), N x 3 x H x W.
-        latent: z, N x 1 x H x W.
+        latent: z, N x latent_channels x H x W, of which the first channel counts.
 
     Returns:
         A number without axes, ``"loss"``.
     """
     deviation = smooth((noisy - clean).square(), TAPS_7).sqrt()
-    shared, own = (_unit_noise(latent, taps) for taps in (TAPS_3, TAPS_7))
+    shared, own = (_unit_noise(latent[:, :1], taps) for taps in (TAPS_3, TAPS_7))
     coloured = torch.cat([own.roll(shift, dims=(2, 3)) for shift in _SHIFTS], dim=1)
     pattern = 0.6**0.5 * shared + 0.4**0.5 * coloured
     return {"loss": (generated - clean - deviation * pattern).abs().mean()}

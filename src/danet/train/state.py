@@ -134,7 +134,7 @@ class TrainState:
                 denoiser = build("denoiser", *astuple(config.denoiser))
                 state.denoiser = learner(denoiser, rates.denoiser, (0.9, 0.999), average)
             if "discriminator" in config.networks:
-                shape = config.critic_width, config.patch_size, config.critic_gain
+                shape = config.critic_width, config.patch_size, config.critic_deviation
                 critic = Discriminator(*shape)
                 state.discriminator = learner(critic, rates.discriminator, (0.5, 0.9), 0.0)
             if "generator" in config.networks:

@@ -139,7 +139,7 @@ def _update_generator(
 
     used = batches if starts else batches[-1:]
     clean, noisy = (torch.cat(sides) for sides in zip(*used, strict=True))
-    latent = torch.cat([draws.latent(x) for x, _ in used])
+    latent = torch.cat([draws.latent(x, learner.network.latent_channels) for x, _ in used])
     return descend(state, learner, losses, (clean, noisy, latent), config)
 
 
@@ -158,13 +158,15 @@ def _critic_fakes(
         if state.denoiser:
             denoised = state.denoiser.network(noisy).split(sizes)
         if state.generator:
-            latent = torch.cat([draws.latent(x) for x, _ in batches])
-            generated = state.generator.network(clean, latent).split(sizes)
+            generator = state.generator.network
+            latent = torch.cat([draws.latent(x, generator.latent_channels) for x, _ in batches])
+            generated = generator(clean, latent).split(sizes)
     return denoised, generated
 
 
 def _make_fakes(state: TrainState, clean: Tensor, draws: Draws, config: TrainConfig) -> Pairs:
     """Pairs of DANet+: noise that a trained generator makes for clean patches."""
     assert state.fakes
+    latent = draws.latent(clean, state.fakes.latent_channels)
     with torch.no_grad(), computing(config, clean.device):
-        return clean, state.fakes(clean, draws.latent(clean)).clamp(0, 1)
+        return clean, state.fakes(clean, latent).clamp(0, 1)

@@ -24,11 +24,12 @@ __all__ = ["kinds_of_file", "load_checkpoint", "load_network", "read_config", "s
 
 # What the authors' joint checkpoints call them; their "D" is not the discriminator.
 _JOINT_KEYS: dict[Kind, str] = {"denoiser": "D", "generator": "G"}
-_INPUT_CHANNELS: dict[Kind, int] = {
-    network.kind: network.channels for network in (DenoiserNetwork, GeneratorNetwork)
+_INPUT_CHANNELS: dict[Kind, range] = {
+    network.kind: network.inputs for network in (DenoiserNetwork, GeneratorNetwork)
 }
 _FORMAT = 1
 _CONFIG_TYPES = {"format": int, "kind": str, "backbone": str, "width": int, "depth": int}
+_LATENT = "latent_channels"  # of generators; without it 1
 _FIRST_WEIGHT = "down_path.0.block.0.weight"
 _CONFIG_BYTES = 65536  # far more than any has
 
@@ -64,7 +65,7 @@ def load_network(
         return load_checkpoint(path, kind, device=device, dtype=dtype)
     config = read_config(path / "config.json", kind)
     model = path / "model.safetensors"
-    shape = config["backbone"], config["width"], config["depth"]
+    shape = config["backbone"], config["width"], config["depth"], config.get(_LATENT, 1)
     network = _empty(kind, *shape, source=path / "config.json")
     fill(
         network.backbone, f"{config['backbone']} {kind}", read_tensors(model), model, device, dtype
@@ -109,7 +110,8 @@ def load_checkpoint(
             "unet; one with another loads from its folder, as config.json names the backbone"
         )
     levels = {str(name).split(".")[1] for name in tensors if str(name).startswith("down_path.")}
-    network = _empty(kind, "unet", first.shape[0], len(levels), source=path)
+    latents = first.shape[1] - 3 if kind == "generator" and first.ndim > 1 else 1
+    network = _empty(kind, "unet", first.shape[0], len(levels), latents, source=path)
     fill(network.backbone, f"unet {kind}", tensors, path, device, dtype)
     return network.eval()
 
@@ -128,7 +130,7 @@ def kinds_of_file(path: Path) -> list[Kind]:
     first = content.get(_FIRST_WEIGHT)
     if not isinstance(first, Tensor) or first.ndim < 2:
         return []
-    return [kind for kind, channels in _INPUT_CHANNELS.items() if first.shape[1] == channels]
+    return [kind for kind, channels in _INPUT_CHANNELS.items() if first.shape[1] in channels]
 
 
 def _is_joint(content: Mapping[str, Any]) -> bool:
@@ -171,6 +173,8 @@ def save_network(
         "width": network.width,
         "depth": network.depth,
     }
+    if isinstance(network, GeneratorNetwork) and network.latent_channels > 1:
+        config[_LATENT] = network.latent_channels
     tensors = {
         name: value.cpu().contiguous() for name, value in network.backbone.state_dict().items()
     }
@@ -192,7 +196,7 @@ def read_config(path: Path, kind: Kind | None = None) -> dict[str, Any]:
         kind: which network it must be of; None is either.
 
     Returns:
-        Its keys: format, kind, backbone, width and depth.
+        Its keys: format, kind, backbone, width and depth; and latent_channels, if it has that.
 
     Raises:
         WeightsError: the file cannot be read, or a key is unknown, missing or wrong.
@@ -211,9 +215,10 @@ def read_config(path: Path, kind: Kind | None = None) -> dict[str, Any]:
 
 
 def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None:
-    for key in config.keys() - _CONFIG_TYPES.keys():
+    types = _CONFIG_TYPES | ({_LATENT: int} if _LATENT in config else {})
+    for key in config.keys() - types.keys():
         raise WeightsError(f"{path}: unknown key {key!r}")
-    for key, expected in _CONFIG_TYPES.items():
+    for key, expected in types.items():
         if key not in config:
             raise WeightsError(f"{path}: the key {key!r} is missing")
         if type(config[key]) is not expected:  # true is an int to isinstance
@@ -229,11 +234,11 @@ def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None
 
 
 def _empty(
-    kind: Kind, backbone: str, width: int, depth: int, source: Path
+    kind: Kind, backbone: str, width: int, depth: int, latents: int, source: Path
 ) -> DenoiserNetwork | GeneratorNetwork:
     """A network without storage: no weights are drawn, so the caller's random numbers stay."""
     try:
         with torch.device("meta"):
-            return build(kind, backbone, width, depth)
+            return build(kind, backbone, width, depth, latents)
     except ConfigError as error:
         raise WeightsError(f"{source}: {error}") from error
