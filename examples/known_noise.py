@@ -30,7 +30,7 @@ SHOWN = {
 
 
 def known_law() -> CorrelatedGaussian:
-    """Noise over some pixels and all colours, of deviation .006 at black and .04 at white."""
+    """Noise over some pixels and all colours, of deviation about .006 at black and .04 at white."""
     row = np.array([0.25, 0.7, 1, 0.7, 0.25])
     mixing = np.array([[1, 0.5, 0.3], [0.5, 1, 0.5], [0.3, 0.5, 1]])
     kernel = mixing[:, :, None, None] * np.outer(row, row)

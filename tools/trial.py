@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +51,9 @@ def psnr(clean: Floats, other: Floats) -> float:
     return float(-10 * np.log10(np.mean((clean.astype(np.float64) - other) ** 2)))
 
 
-def gains(denoiser: danet.Denoiser, pairs: Sequence[tuple[Floats, Floats]]) -> list[float]:
+def gains(
+    denoiser: Callable[[Floats], Floats], pairs: Sequence[tuple[Floats, Floats]]
+) -> list[float]:
     """PSNR of each picture, denoised and rounded to 8 bits."""
     return [psnr(x, np.rint(denoiser(y) * np.float32(255)) / np.float32(255)) for x, y in pairs]
 
@@ -60,6 +62,7 @@ def main() -> None:
     """Measure each of the weights, and print its row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("weights", nargs="+")
+    parser.add_argument("--strength", type=float, default=1.0)
     add_data_argument(parser)
     options = parser.parse_args()
     root = Path(options.data)
@@ -78,7 +81,10 @@ def main() -> None:
     print("| trial |", " | ".join([*sets, "clean", "worst", "tint", "dark"]), "|")
     for name in options.weights:
         make = partial(danet.Denoiser, network(name))
-        short, exact = make(dtype="bfloat16"), make(dtype="float32")
+        short, exact = (
+            partial(make(dtype=dtype), strength=options.strength)
+            for dtype in ("bfloat16", "float32")
+        )
         clean = gains(short, [(picture, picture) for picture in kodak])
         row = [float(np.mean(gains(short, pairs))) for pairs in sets.values()]
         row += [float(np.mean(clean)), min(clean)]

@@ -41,6 +41,16 @@ def test_every_backbone_is_near_float32(backbone: str, size: tuple[int, int]) ->
     assert 0 < (short - exact).abs().max() < ERROR * exact.abs().max()
 
 
+def test_modulated_noise_is_near_float32() -> None:
+    network = build("generator", "modulated", 4, 2, 3)
+    clean = torch.full((2, 3, 40, 61), 0.5)
+    exact, short = (
+        NoiseGenerator(network, dtype=dtype).sample(clean, n=2, seed=1) - clean
+        for dtype in ("float32", "bfloat16")
+    )
+    assert 0 < (short - exact).abs().max() < ERROR * exact.abs().max()
+
+
 @pytest.mark.parametrize(("kind", "channels"), [("denoiser", 3), ("generator", 4)])
 def test_a_single_column_in_the_deepest_level_is_near_float32(
     kind: Kind, channels: int, tiny_weights: Path

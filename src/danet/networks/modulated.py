@@ -14,7 +14,8 @@ _COLOURS = 3
 _FILTERS = 12
 _BETWEEN = 16
 _REACH = 6  # of the two convolutions: 2 pixels, and 2 that are 2 pixels apart
-_DEVIATION = 0.01  # of noise, about
+# The untrained network makes noise of about this deviation.
+_DEVIATION = 0.01
 
 
 class Modulated(Backbone):
@@ -22,8 +23,8 @@ class Modulated(Backbone):
 
     The f_m are linear filters of z, and the s_cm, of a `UNet`, say how strong each is in each
     colour and place.  The mean of the noise is zero, while its strength, its colours and its grain
-    follow the picture.  Compare z times a deviation, filtered, which is a classical noise model
-    with a learned deviation.  It is not in the paper.
+    follow the picture.  A classical noise model is the case of one filter whose strength depends on
+    the intensity alone.  It is not in the paper.
 
     Args:
         in_channels: 3 of the picture, and 1 or more of random numbers.
