@@ -14,7 +14,7 @@ from danet.augment import add_noise
 from danet.bench.datasets import benchmark_pairs
 from danet.bench.evaluate import evaluate_noise
 from danet.bench.harmless import evaluate_harmless
-from danet.errors import ConfigError, ImageError, check_count, one_line, require
+from danet.errors import ConfigError, DanetError, ImageError, check_count, one_line, require
 from danet.noise import WhiteGaussian
 
 NO_COUNTS = [True, np.True_, 1.0, 1.5, float("nan"), "1", torch.tensor(1), [1], -1]
@@ -77,3 +77,14 @@ def test_a_package_that_cannot_be_imported_says_why(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match="built for another PyTorch"):
         require("brittle", "data", "a house")
+
+
+@pytest.mark.parametrize("error", [DanetError, ConfigError, ImageError])
+def test_a_message_is_printable_and_not_endless(error: type[DanetError]) -> None:
+    message = str(error("no weights called '\x1b[31mred\n  \x9b' in  a folder"))
+    assert message == "no weights called '\\x1b[31mred \\x9b' in  a folder"
+    long = str(error("a" * 5000 + "b" * 5000))
+    assert len(long) < 2100
+    assert long.startswith("aaa")
+    assert long.endswith("bbb")
+    assert "[8000 more letters]" in long

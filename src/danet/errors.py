@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection
 from importlib import import_module
 from numbers import Integral
@@ -23,8 +24,20 @@ __all__ = [
 ]
 
 
+_LONGEST = 2000  # letters of a message
+
+
 class DanetError(Exception):
-    """Base of every error that danet raises on purpose."""
+    """Base of every error that danet raises on purpose.
+
+    Args:
+        message: what it says.  Names that a file or a user gives are a part of it, so lines
+            become one, letters that a terminal would obey are written out, and the middle of a long
+            message is left out.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_cut(_printable(re.sub(r"\s*\n\s*", " ", message))))
 
 
 class ConfigError(DanetError, ValueError):
@@ -56,8 +69,18 @@ def one_line(message: object) -> str:
         >>> print(one_line("what a file holds may be \x1b[31m"))
         what a file holds may be \x1b[31m
     """
-    words = " ".join(str(message).split()) or type(message).__name__
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
+    return _cut(_printable(" ".join(str(message).split()) or type(message).__name__))
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]} [{len(text) - 2 * half} more letters] {text[-half:]}"
 
 
 def is_count(value: object, least: int = 0) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +11,16 @@ import pytest
 
 from danet.errors import WeightsError
 from danet.networks import build
-from danet.weights import CATALOGUE, KINDS, at_hand, find, find_if_there, names, save_network
+from danet.weights import (
+    CATALOGUE,
+    KINDS,
+    at_hand,
+    find,
+    find_if_there,
+    load_network,
+    names,
+    save_network,
+)
 from danet.weights.catalogue import AUTHORS_FILES, AUTHORS_FOLDER
 from danet.weights.sums import sha256_of
 
@@ -99,3 +109,34 @@ def test_a_network_that_is_not_there_is_none(
     (tmp_path / "broken.pt").write_bytes(b"no weights")
     with pytest.raises(WeightsError, match="not a file of weights"):
         find_if_there(tmp_path / "broken.pt", "generator")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ørg/répo",
+        "org/..",
+        "org/a..b",
+        "org/a--b",
+        "-org/repo",
+        "org/repo.git",
+        f"org/{'x' * 97}",
+        "a b/c",
+        "\x1b[31mred/x",
+        "y" * 5000,
+    ],
+)
+def test_a_name_that_nothing_has_is_one_line(name: str) -> None:
+    with pytest.raises(WeightsError) as error:
+        find(name, "denoiser")
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 2500
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_pipe_for_a_file_is_refused(tiny_weights: Path, tmp_path: Path, file: str) -> None:
+    folder = shutil.copytree(tiny_weights / "denoiser", tmp_path / "denoiser")
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    with pytest.raises(WeightsError, match=f"{file}: not an ordinary file"):
+        load_network(folder, "denoiser")

@@ -100,7 +100,11 @@ def _located(name: str | os.PathLike[str], kind: Kind, options: FetchOptions) ->
     if isinstance(name, str) and (entry := entry_of(name)) is not None:
         return _named(name, entry, kind, options)
     path = Path(name)
-    if path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise WeightsError(f"{name}: {error.strerror}") from error
+    if there:
         _refuse_revision(name, options)
         return _network_folder(path, kind)
     if isinstance(name, str) and hub.is_repository(name):

@@ -18,7 +18,7 @@ from torch import Tensor
 from danet.errors import ConfigError, WeightsError
 from danet.files import atomic_write
 from danet.networks import BACKBONES, DenoiserNetwork, GeneratorNetwork, Kind, build
-from danet.weights.tensors import fill, listed, read_tensors
+from danet.weights.tensors import check_ordinary, fill, listed, read_tensors
 
 __all__ = ["kinds_of_file", "load_checkpoint", "load_network", "read_config", "save_network"]
 
@@ -201,6 +201,7 @@ def read_config(path: Path, kind: Kind | None = None) -> dict[str, Any]:
     Raises:
         WeightsError: the file cannot be read, or a key is unknown, missing or wrong.
     """
+    check_ordinary(path)
     try:
         if path.stat().st_size > _CONFIG_BYTES:
             raise WeightsError(f"{path}: has more than {_CONFIG_BYTES} bytes")

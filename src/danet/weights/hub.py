@@ -20,7 +20,9 @@ _ADVICE = {
     403: ": the token has no right to this",
     429: ": it is asked too often, try later",
 }
-_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+# Names that the Hub has, by its own rules.
+_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+_REPOSITORY = re.compile(rf"(?!.*(?:--|\.\.|\.git$)){_PART}/{_PART}")
 
 
 def is_repository(name: object) -> bool:

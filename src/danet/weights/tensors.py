@@ -17,7 +17,7 @@ from torch import Tensor
 from danet.errors import WeightsError, one_line
 from danet.networks import Backbone
 
-__all__ = ["fill", "listed", "read_tensors"]
+__all__ = ["check_ordinary", "fill", "listed", "read_tensors"]
 
 _MOST_LISTED = 10
 _FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -37,6 +37,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: there is no such file, it is damaged, or it would run code.
     """
+    check_ordinary(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -61,6 +62,16 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds a {type(content).__name__} where weights are expected")
     return content
+
+
+def check_ordinary(path: Path) -> None:
+    """Refuse what is there and no file, such as a pipe, whose reading may never end.
+
+    Raises:
+        WeightsError: it is that.
+    """
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"{path}: not an ordinary file")
 
 
 def _read_pickle(path: Path) -> Any:
