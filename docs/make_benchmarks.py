@@ -8,13 +8,17 @@ What was measured lies in the folder given, with scores of every picture, and is
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 import danet
 from danet import metrics
@@ -28,7 +32,7 @@ from danet.bench import (
     evaluate_noise,
     network,
 )
-from danet.data import Pixels, source_pairs
+from danet.data import Pixels, middle, scaled, source_pairs
 from danet.data.layouts import SourcePair
 from danet.devices import hardware
 from danet.noise import (
@@ -44,6 +48,7 @@ MIDDLE = 256
 FAKES = 10
 DATASETS = {"nam25": "nam25", "polyu": "PolyU val"}
 Pairs = Sequence[tuple[Pixels, Pixels]]
+Floats = NDArray[np.float32]
 GENERATORS: dict[str, Callable[[Pairs], Any]] = {
     "white Gaussian, fitted": WhiteGaussian.fit,
     "Poisson-Gaussian, fitted": PoissonGaussian.fit,
@@ -52,6 +57,8 @@ GENERATORS: dict[str, Callable[[Pairs], Any]] = {
     "unprocessing": lambda pairs: CameraPipeline.unprocessing(),
     "danet `photo`": lambda pairs: danet.NoiseGenerator("photo"),
 }
+# These are made as strong as the real noise of each picture, too.
+TOLD = ("correlated Gaussian, fitted", "danet `photo`")
 HARMS = {
     "fidelity": ("clean, dB", ".1f"),
     "worst": ("worst of them, dB", ".1f"),
@@ -77,6 +84,29 @@ MEASURES = {
     "autocorrelation_distance": ("lags", ".3f"),
     "power_spectrum_distance": ("spectrum", ".1f"),
 }
+
+
+class AtLevel:
+    """A model whose noise is made as strong as the real noise of each picture is known to be."""
+
+    def __init__(self, model: Any, pairs: Pairs) -> None:
+        self.model = model
+        self.levels = {_key(clean): _level(scaled(clean), scaled(noisy)) for clean, noisy in pairs}
+
+    def stream(self, clean: Floats, n: int, seed: int) -> Iterator[Floats]:
+        """See `danet.noise.NoiseModel`."""
+        wanted = self.levels[_key(np.rint(clean * 255).astype(np.uint8))]
+        for version in self.model.stream(clean, n, seed):
+            noise = version - clean
+            yield (clean + wanted / _level(clean, version) * noise).clip(0, 1)
+
+
+def _key(clean: Pixels) -> bytes:
+    return hashlib.sha256(clean.tobytes()).digest()
+
+
+def _level(clean: Floats, noisy: Floats) -> float:
+    return float(metrics.noise_level(noisy, noisy - clean).channels.mean())
 
 
 def means(folder: Path, measure: Callable[[], Any]) -> dict[str, dict[str, float]]:
@@ -129,13 +159,17 @@ def generators(root: Path, output: Path, only: Sequence[str]) -> str:
     middles = [SourcePair(p.name, partial(_middle, p)) for p in benchmark_pairs("polyu", root)]
     train = source_pairs("polyu", root, part="train", kind="crops")
     rows = []
-    for name, make in GENERATORS.items():
+    told = {f"{name}, told the level": GENERATORS[name] for name in TOLD}
+    for name, make in (GENERATORS | told).items():
         folder = output / re.sub(r"\W+", "-", name)
         if only and name not in only and not folder.exists():
             continue
 
-        def measure(make: Callable[[Pairs], Any] = make) -> Any:
-            model = make([pair.read() for pair in train])
+        def measure(make: Callable[[Pairs], Any] = make, told: bool = name in told) -> Any:
+            known = [pair.read() for pair in train]
+            model = make(known)
+            if told:
+                model = AtLevel(model, known + [pair.read() for pair in middles])
             cache = output / "trainings"
             return evaluate_noise(middles, model, fakes=FAKES, train_pairs=train, cache=cache)
 
@@ -162,9 +196,7 @@ def bounds(root: Path, output: Path) -> str:
 
 def _middle(pair: SourcePair) -> tuple[Pixels, Pixels]:
     clean, noisy = pair.read()
-    top, left = ((side - MIDDLE) // 2 for side in clean.shape[:2])
-    part = slice(top, top + MIDDLE), slice(left, left + MIDDLE)
-    return clean[part], noisy[part]
+    return middle(clean, MIDDLE), middle(noisy, MIDDLE)
 
 
 def main() -> None:

@@ -691,3 +691,16 @@ def test_errors_of_a_process_are_one_line_without_a_progress_bar(
     assert line.startswith("danet: error: missing.png: ")
     assert summary == "danet: 1 done, 0 skipped, 1 failed"
     assert files(str(tmp_path / "out")) == ["noisy.png"]
+
+
+def test_generate_at_a_level(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = danet.NoiseGenerator(build("generator", "modulated", 2, 2, levels=(0.01, 0.02)))
+    generator.save_pretrained("by-level")
+    source = picture("clean.png")
+    command = ["generate", str(source), "--seed", "1", "-o", "out", "--level", "0.05"]
+    assert run(*command, "--weights", "by-level") == 0
+    expected = generator.sample(images.read_image(source), n=1, seed=1, level=0.05)[0]
+    np.testing.assert_array_equal(pixels("out/clean_00.png"), np.asarray(expected))
+    assert run(*command) == 2
+    (line,) = error_lines(capsys)
+    assert line.startswith("clean.png: level is 0.05, and must be None")

@@ -1,4 +1,4 @@
-"""Small smoothing filters; those of 5 and 7 taps are the paper's."""
+"""Small smoothing filters, those of 5 and 7 taps the paper's; and lines between numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["TAPS_3", "TAPS_5", "TAPS_7", "smooth"]
+__all__ = ["TAPS_3", "TAPS_5", "TAPS_7", "between", "smooth"]
 
 TAPS_3 = (1 / 4, 2 / 4, 1 / 4)
 TAPS_5 = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
@@ -44,3 +44,25 @@ def smooth(images: Tensor, taps: Sequence[float]) -> Tensor:
     row = images.new_tensor(taps)
     kernel = (row[:, None] * row).expand(channels, 1, -1, -1)
     return F.conv2d(padded, kernel, groups=channels)
+
+
+def between(values: Tensor, places: Tensor) -> Tensor:
+    """Read numbers that are equally spaced from 0 to 1, in straight lines between them.
+
+    Args:
+        values: the numbers, one or more.
+        places: where to read them, in [0, 1].
+
+    Returns:
+        A tensor of the shape of ``places``, which can be differentiated in it.
+
+    Example:
+        >>> import torch
+        >>> between(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.25, 1.0])).tolist()
+        [1.5, 4.0]
+    """
+    last = len(values) - 1
+    place = last * places
+    below = place.detach().long().clamp(max=max(last - 1, 0))
+    low, high = values[below], values[(below + 1).clamp(max=last)]
+    return low + (place - below) * (high - low)

@@ -133,11 +133,18 @@ def test_a_source_is_taken_or_loaded_on_the_cpu(tiny_weights: Path) -> None:
 )
 def test_settings_of_no_use(p: Any, strength: Any, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
-        check_settings(p, strength)
+        check_settings(p, strength, None)
 
 
 def test_settings_may_be_numbers_of_numpy() -> None:
-    assert check_settings(np.float32(0.5), np.array([0, 2])) == (0, 2)  # type: ignore[arg-type]
+    pair: Any = np.array([0, 2])
+    assert check_settings(np.float32(0.5), pair, pair / 2) == ((0, 2), (0, 1))
+
+
+@pytest.mark.parametrize("level", [(2, 1), (-1, 1), 0.01, (0.01,)])
+def test_levels_of_no_use(level: Any) -> None:
+    with pytest.raises(ConfigError, match="level is "):
+        check_settings(1, (1, 1), level)
 
 
 @pytest.mark.parametrize(
@@ -174,3 +181,14 @@ def test_without_the_library_it_says_what_to_install(
     monkeypatch.delitem(sys.modules, f"danet.augment.{library}", raising=False)
     with pytest.raises(ConfigError, match=rf"pip install 'danet\[{library}\]'"):
         importlib.import_module(f"danet.augment.{library}")
+
+
+def test_a_level_is_the_sources() -> None:
+    source = NoiseGenerator(build("generator", "modulated", 2, 2, levels=(0.01, 0.02, 0.03)))
+    clean = np.full((24, 32, 3), 128, np.uint8)
+    expected = source.sample(clean, n=1, seed=1, level=0.05)[0]
+    assert np.array_equal(add_noise(clean, source, seed=1, level=0.05), expected)
+    tensor = torch.from_numpy(clean).permute(2, 0, 1)
+    assert torch.equal(
+        add_noise(tensor, source, seed=1, level=0.05), torch.from_numpy(expected).permute(2, 0, 1)
+    )

@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from danet.augment import add_noise
 from danet.errors import ConfigError, ImageError
+from danet.networks import build
 from danet.noise import WhiteGaussian
+from danet.pretrained import NoiseGenerator
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # for the processes that are started here
 A = pytest.importorskip("albumentations")
@@ -192,3 +194,14 @@ def test_seeded_by_picture_the_number_of_processes_does_not_matter() -> None:
     alone = torch.cat(list(DataLoader(dataset)))
     assert torch.equal(alone, loaded(dataset, "fork", loader_seed=1))
     assert len(alone.unique(dim=0)) > 1
+
+
+def test_a_level_is_drawn_from_the_range() -> None:
+    source = NoiseGenerator(build("generator", "modulated", 2, 2, levels=(0.01, 0.02, 0.03)))
+    clean = np.full((32, 32, 3), 0.5, np.float32)
+    typical = np.mean([version.std() for version in source.sample(clean, 20, 1, level=0.02)])
+    transform = A.Compose([AddNoise(source, p=1, level=(0.01, 0.04))], seed=1)
+    levels = [0.02 * transform(image=clean)["image"].std() / typical for _ in range(40)]
+    assert min(levels) > 0.01 * 0.8
+    assert max(levels) < 0.04 * 1.2
+    assert max(levels) > 2 * min(levels)

@@ -213,3 +213,14 @@ def test_seeded_by_picture_the_number_of_processes_does_not_matter() -> None:
     made = [torch.cat(list(DataLoader(dataset, num_workers=count))) for count in (0, 2)]
     assert torch.equal(*made)
     assert len(made[0].unique(dim=0)) > 1
+
+
+def test_a_level_is_drawn_for_each_picture() -> None:
+    source = NoiseGenerator(build("generator", "modulated", 2, 2, levels=(0.01, 0.02, 0.03)))
+    clean = torch.full((40, 3, 32, 32), 0.5)
+    typical = source.sample(clean, n=1, seed=1, level=0.02).std(dim=(0, 2, 3, 4)).mean()
+    noisy = AddNoise(source, p=1, level=(0.01, 0.04))(clean)
+    levels = 0.02 * noisy.std(dim=(1, 2, 3)) / typical
+    assert levels.min() > 0.01 * 0.8
+    assert levels.max() < 0.04 * 1.2
+    assert levels.max() > 2 * levels.min()

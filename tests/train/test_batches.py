@@ -201,3 +201,39 @@ def test_a_team_shares_each_batch(config: TrainConfig, size: int) -> None:
     shares = [third(Team(rank, size)) for rank in range(size)]
     for index, expected in enumerate(whole):
         assert torch.equal(torch.cat([share[index] for share in shares]), expected)
+
+
+def test_by_level_each_patch_comes_with_that_of_its_picture(
+    config: TrainConfig, pairs_folder: Path, tmp_path: Path
+) -> None:
+    config = replace(config, by_level=True, data=DataConfig(root=tmp_path), extra_size=0)
+    for side in ("clean", "noisy"):
+        (tmp_path / side).mkdir()
+    rng = np.random.default_rng(0)
+    for number, deviation in enumerate((2.0, 10.0)):
+        clean = np.full((64, 64, 3), 60 + number, np.uint8)
+        noisy = np.rint(clean + rng.normal(0, deviation, clean.shape)).astype(np.uint8)
+        Image.fromarray(clean).save(tmp_path / "clean" / f"{number}.png")
+        Image.fromarray(noisy).save(tmp_path / "noisy" / f"{number}.png")
+    sources = Sources(config)
+    assert sources.levels[0] * 255 == pytest.approx(2, abs=0.6)
+    assert sources.levels[-1] * 255 == pytest.approx(10, abs=0.6)
+    drawn = batches(config, sources, Team(), start=0)
+    for patches, _, level in next(drawn)[0]:
+        assert torch.equal(level > 0.02, patches[:, 0, 0, 0] * 255 > 60.5)
+
+
+def test_crops_of_one_picture_have_one_level(config: TrainConfig, tmp_path: Path) -> None:
+    clean = np.full((64, 64, 3), 60, np.uint8)
+    noisy = clean + (np.arange(64)[:, None, None] > 31) * np.random.default_rng(0).integers(
+        0, 9, clean.shape, np.uint8
+    )
+    for side, picture in (("clean", clean), ("noisy", noisy)):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "pairs" / side / "0.png")
+    command = ["data", "prepare", "folder", str(tmp_path / "pairs"), str(tmp_path / "packed")]
+    assert main([*command, "--crop", "32", "--stride", "32"]) == 0
+    source = DataConfig(root=tmp_path / "packed", layout="packed")
+    sources = Sources(replace(config, by_level=True, data=source, extra_size=0))
+    assert sources.pairs == 4
+    assert len(set(sources.levels)) == 1

@@ -25,9 +25,11 @@ import danet
 from danet.cli import main
 from danet.errors import ConfigError, DanetError, DataError, WeightsError
 from danet.files import locked
+from danet.metrics import noise_level
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.networks.backbone import OfBackbone
 from danet.noise import DevelopedNoise
+from danet.pretrained import NoiseGenerator
 from danet.train import (
     ExtraConfig,
     FakesConfig,
@@ -434,3 +436,12 @@ def test_the_command_reports_faulty_data_in_one_line(
     assert line.startswith("danet: error: ")
     assert message in line
     assert not (tmp_path / "run").exists()
+
+
+def test_by_level_noise_of_a_level_has_that_level(config: TrainConfig) -> None:
+    network = NetworkConfig("modulated", width=2, depth=2)
+    config = replace(config, mode="base-g", extra_size=0, by_level=True, generator=network)
+    generator = NoiseGenerator(train(config))
+    grey = np.full((64, 64, 3), 0.5, np.float32)
+    noisy = generator.sample(grey, n=1, seed=1, level=0.02)[0]
+    assert noise_level(noisy, noisy - grey).channels.mean() == pytest.approx(0.02, rel=0.3)

@@ -342,6 +342,24 @@ def test_a_step_on_the_gpu(config: TrainConfig, clip: Any) -> None:
     config = replace(config, optimizer=OptimizerConfig(clip=clip))
     state = TrainState.start(config, "cuda")
     pairs = [tuple(part.cuda() for part in batch(index)) for index in range(3)]
-    losses = train_step(state, pairs[:2], pairs[2], config)  # type: ignore[arg-type]
+    losses = train_step(state, pairs[:2], pairs[2], config)
     assert all(math.isfinite(value) for value in losses.values())
     assert all(learner.norms.is_cuda for learner in state.learners().values())
+
+
+def test_by_level_z_is_as_strong_as_the_noise(config: TrainConfig) -> None:
+    config = replace(config, mode="base-g", by_level=True)
+    seen = []
+    for factor in (1, 2):
+        state = TrainState.start(config, levels=(0.01, 0.02, 0.03))
+        assert state.generator
+        hook = state.generator.network.register_forward_pre_hook(
+            lambda _, inputs: seen.append(inputs[1])
+        )
+        level = torch.full((len(batch(0)[0]),), 0.02 * factor)
+        train_step(state, [(*batch(0), level), (*batch(1), level)], None, config)
+        hook.remove()
+    plain, twice = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    for one, other in zip(plain, twice, strict=True):
+        assert one.std().item() == pytest.approx(1, abs=0.05)
+        assert torch.equal(2 * one, other)

@@ -13,7 +13,7 @@ from danet import metrics
 from danet.errors import ConfigError, DataError, ImageError
 from danet.networks import DenoiserNetwork, GeneratorNetwork, build
 from danet.pretrained import Denoiser, NoiseGenerator
-from danet.train.validate import Validation
+from danet.train.validate import Validation, unit_level
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -181,3 +181,14 @@ def test_a_network_that_gives_no_numbers(pairs: list[Pictures]) -> None:
     torch.nn.init.constant_(network.backbone.get_parameter("last.weight"), float("nan"))
     with pytest.raises(ImageError, match="nan"):
         Validation(pairs, crop=32, limit=1).measure(network, None)
+
+
+def test_the_unit_is_the_level_that_noise_level_finds() -> None:
+    torch.manual_seed(0)
+    generator = build("generator", "modulated", 2, 2, levels=(0.01, 0.02, 0.03))
+    grey = np.full((64, 80, 3), 128, np.uint8)
+    generator.unit_level = unit_level(generator, [grey, grey])
+    clean = grey / np.float32(255)
+    versions = NoiseGenerator(generator).sample(clean, n=8, seed=5, level=0.02)
+    levels = [metrics.noise_level(noisy, noisy - clean).channels.mean() for noisy in versions]
+    assert np.mean(levels) == pytest.approx(0.02, rel=0.05)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from danet.errors import WeightsError
-from danet.networks import Discriminator, build
+from danet.networks import Discriminator, GeneratorNetwork, build
 from danet.networks.backbone import OfBackbone
 from danet.weights import KINDS, Kind, load_checkpoint, load_network, save_network
 
@@ -241,7 +241,7 @@ def test_joint_checkpoint_of_the_authors(golden_folder: Path, golden: Golden, ki
 def test_denoiser_checkpoint_of_the_authors(golden_folder: Path, golden: Golden) -> None:
     path = golden_folder / "denoiser_checkpoint.pt"
     assert_same(load_checkpoint(path, "denoiser"), golden("denoiser_weights"))
-    with pytest.raises(WeightsError, match="latent_channels is 0"):
+    with pytest.raises(WeightsError, match=r"block\.0\.weight has the shape \(2, 3, 3, 3\)"):
         load_checkpoint(path, "generator")
 
 
@@ -269,3 +269,25 @@ def test_pickled_code_is_refused(tmp_path: Path) -> None:
     torch.save({"D": print}, tmp_path / "evil.pt")
     with pytest.raises(WeightsError, match="not a file of weights"):
         load_checkpoint(tmp_path / "evil.pt", "denoiser")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"levels": [0.02, 0.01]}, r"config.json: levels are \[0.02, 0.01\]"),
+        ({"levels": [0.01, "x"]}, "'levels' is .* not a list of numbers"),
+        ({"levels": 0.01}, "'levels' is 0.01, not an list"),
+        ({"levels": [0.0, 0.0], "unit_level": 0.0}, "with a unit above 0"),
+        ({"kind": "denoiser"}, "unknown key 'levels'"),
+    ],
+)
+def test_levels_of_no_use_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    network = build("generator", "modulated", 2, 2, levels=(0.01, 0.02), unit_level=0.01)
+    save_network(network, tmp_path, "")
+    loaded = load_network(tmp_path, "generator")
+    assert isinstance(loaded, GeneratorNetwork)
+    assert (loaded.levels, loaded.unit_level) == ((0.01, 0.02), 0.01)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(WeightsError, match=message):
+        load_network(tmp_path, changes.get("kind", "generator"))

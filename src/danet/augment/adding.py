@@ -17,6 +17,7 @@ from danet.errors import ConfigError
 from danet.images import from_tensor, to_tensor
 from danet.noise import NoiseModel
 from danet.noise.model import check_range, check_share
+from danet.noise.sampling import Level
 from danet.pretrained import NoiseGenerator
 
 __all__ = ["Noise", "add_noise", "check_settings", "noise_source"]
@@ -48,30 +49,38 @@ def noise_source(noise: Noise) -> NoiseGenerator | NoiseModel:
     )
 
 
-def check_settings(p: float, strength: Sequence[float]) -> tuple[float, float]:
+def check_settings(
+    p: float, strength: Sequence[float], level: Sequence[float] | None
+) -> tuple[tuple[float, float], tuple[float, float] | None]:
     """Refuse settings of a transform that are out of their range.
 
     Args:
         p: the share of pictures that get noise.
         strength: the lowest and the highest, as for `add_noise`.
+        level: the lowest and the highest, as for `add_noise`, or None.
 
     Returns:
-        The strength.
+        The strength and the level.
 
     Raises:
-        ConfigError: ``p`` is no number from 0 to 1, or the strength is no rising range from 0.
+        ConfigError: ``p`` is no number from 0 to 1, or the strength or the level is no rising range
+            from 0.
     """
     if not _is_number(p):
         raise ConfigError(f"p is {p!r}, and must be a number from 0 to 1")
     check_share("p", p)
+    return _range("strength", strength), None if level is None else _range("level", level)
+
+
+def _range(name: str, value: Sequence[float]) -> tuple[float, float]:
     try:
-        low, high = strength
+        low, high = value
         pair = _is_number(low) and _is_number(high)
     except (TypeError, ValueError):  # it is no sequence, or of another length
         pair = False
     if not pair:
-        raise ConfigError(f"strength is {strength!r}, and must be two numbers: low and high")
-    check_range("strength", (low, high))
+        raise ConfigError(f"{name} is {value!r}, and must be two numbers: low and high")
+    check_range(name, (low, high))
     return low, high
 
 
@@ -81,6 +90,7 @@ def add_noise(
     *,
     seed: int,
     strength: float | Sequence[float] = 1.0,
+    level: Level = None,
 ) -> _PictureT:
     """Make one noisy version of a clean picture, clean + strength * (sample - clean).
 
@@ -93,6 +103,7 @@ def add_noise(
             their own each.
         strength: 0 adds nothing, 1 the noise as the source makes it; of a batch, one for
             all or one for each picture.
+        level: of the sample, as `danet.NoiseGenerator.sample` takes it.
 
     Returns:
         A picture of the same kind, clamped, and rounded for integers.
@@ -100,7 +111,7 @@ def add_noise(
     Raises:
         ImageError: the picture cannot be taken; the message says why.
         ConfigError: the seed is negative; a strength is negative or not finite, or there are
-            neither one nor as many as pictures; or the source is none.
+            neither one nor as many as pictures; the source is none, or has no such level.
         WeightsError: there are no such weights, or they do not fit.
         DanetError: the memory does not suffice.
 
@@ -112,11 +123,11 @@ def add_noise(
         (dtype('uint8'), 5)
     """
     if isinstance(clean, Tensor) and clean.dtype == torch.uint8:
-        noisy = add_noise(clean / 255, source, seed=seed, strength=strength)
+        noisy = add_noise(clean / 255, source, seed=seed, strength=strength, level=level)
         return (noisy * 255).round().to(torch.uint8)
     pixels, form = to_tensor(clean)
     weights = _weights(strength, pixels)
-    sample = noise_source(source).sample(pixels, n=1, seed=seed)[0]
+    sample = noise_source(source).sample(pixels, n=1, seed=seed, level=level)[0]
     return cast(_PictureT, from_tensor(torch.lerp(pixels, sample, weights), form))
 
 

@@ -51,6 +51,8 @@ class AddNoise(ImageOnlyTransform):
         p: the share of pictures that get noise.
         strength: the lowest and highest factor of what is added.  It is drawn evenly
             between them; 1 is the noise as it is made.
+        level: the lowest and highest level of the noise, as `danet.NoiseGenerator.sample` takes
+            it, likewise; None draws it as in the generator's training pictures.
 
     Raises:
         WeightsError: there are no such weights, or they do not fit.
@@ -68,8 +70,9 @@ class AddNoise(ImageOnlyTransform):
         noise: Noise = "photo",
         p: float = 0.5,
         strength: tuple[float, float] = (1.0, 1.0),
+        level: tuple[float, float] | None = None,
     ) -> None:
-        self.strength = check_settings(p, strength)
+        self.strength, self.level = check_settings(p, strength, level)
         self.noise = os.fspath(noise) if isinstance(noise, os.PathLike) else noise
         self._source = noise_source(noise)
         super().__init__(p=p)
@@ -97,20 +100,24 @@ class AddNoise(ImageOnlyTransform):
         return bool(super().should_apply(force_apply))
 
     def get_params(self) -> dict[str, Any]:
-        """See ``A.BasicTransform``: the strength and the seed of the noise of one call."""
+        """See ``A.BasicTransform``: strength, level and seed of the noise of one call."""
+        rng = self.random_generator
         return {
-            "strength": float(self.random_generator.uniform(*self.strength)),
+            "strength": float(rng.uniform(*self.strength)),
+            "level": None if self.level is None else float(rng.uniform(*self.level)),
             "seed": int(self.random_generator.integers(2**63)),
         }
 
-    def apply(self, img: NDArray[Any], seed: int, strength: float, **params: Any) -> NDArray[Any]:
+    def apply(
+        self, img: NDArray[Any], seed: int, strength: float, level: float | None, **params: Any
+    ) -> NDArray[Any]:
         """See ``A.BasicTransform``: one picture with noise.
 
         Raises:
             ImageError: the image cannot be taken as a picture; the message says why.
             DanetError: the memory does not suffice.
         """
-        return add_noise(img, self._source, seed=seed, strength=strength)
+        return add_noise(img, self._source, seed=seed, strength=strength, level=level)
 
     def apply_to_images(self, images: NDArray[Any], seed: int, **params: Any) -> NDArray[Any]:
         """See ``A.BasicTransform``: pictures along the first axis."""

@@ -7,7 +7,7 @@ Raises:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from PIL import Image
@@ -22,6 +22,8 @@ tv_tensors: Any = require("torchvision.tv_tensors", "torchvision", _PURPOSE)
 v2: Any = require("torchvision.transforms.v2", "torchvision", _PURPOSE)
 
 __all__ = ["AddNoise"]
+
+_Drawn: TypeAlias = tuple[float, float]
 
 
 class AddNoise(v2.Transform):
@@ -42,6 +44,8 @@ class AddNoise(v2.Transform):
         p: the share of pictures that get noise.
         strength: the lowest and highest factor of what is added.  It is drawn evenly
             between them; 1 is the noise as it is made.
+        level: the lowest and highest level of the noise, as `danet.NoiseGenerator.sample` takes
+            it, likewise; None draws it as in the generator's training pictures.
 
     Raises:
         WeightsError: there are no such weights, or they do not fit.
@@ -59,9 +63,10 @@ class AddNoise(v2.Transform):
         *,
         p: float = 0.5,
         strength: tuple[float, float] = (1.0, 1.0),
+        level: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
-        self.strength = check_settings(p, strength)
+        self.strength, self.level = check_settings(p, strength, level)
         self.p = p
         self.noise = noise
         self._source = noise_source(noise)
@@ -74,8 +79,8 @@ class AddNoise(v2.Transform):
             DanetError: the memory does not suffice.
         """
         if isinstance(inpt, Image.Image):
-            (strength,) = self._draw(1)
-            return inpt if strength is None else self._noisy(inpt, strength)
+            (drawn,) = self._draw(1)
+            return inpt if drawn is None else self._noisy(inpt, [drawn])
         if not isinstance(inpt, tv_tensors.TVTensor):
             return self._tensor(inpt, frames=1)
         if not isinstance(inpt, tv_tensors.Image | tv_tensors.Video):
@@ -97,8 +102,8 @@ class AddNoise(v2.Transform):
             return pictures
         batch = pictures.reshape(-1, *pictures.shape[-3:])
         drawn = self._draw(len(batch) // frames)
-        strengths = [strength for strength in drawn for _ in range(frames)]
-        chosen = {index: value for index, value in enumerate(strengths) if value is not None}
+        settings = [setting for setting in drawn for _ in range(frames)]
+        chosen = {index: value for index, value in enumerate(settings) if value is not None}
         if not chosen:
             return pictures
         places = list(chosen)
@@ -106,15 +111,23 @@ class AddNoise(v2.Transform):
         noisy[places] = self._noisy(batch[places], list(chosen.values()))
         return noisy.reshape(pictures.shape)
 
-    def _draw(self, count: int) -> list[float | None]:
-        """Strengths, None for what gets no noise."""
-        chances, places = torch.rand(2, count, dtype=torch.float64).tolist()
-        low, high = self.strength
-        return [
-            low + (high - low) * place if chance < self.p else None
-            for chance, place in zip(chances, places, strict=True)
-        ]
+    def _draw(self, count: int) -> list[_Drawn | None]:
+        """Strengths and levels, None for what gets no noise."""
+        chances, *places = torch.rand(3, count, dtype=torch.float64).tolist()
+        ranges = self.strength, self.level or (0, 0)
+        strengths, levels = (
+            [low + (high - low) * place for place in each]
+            for (low, high), each in zip(ranges, places, strict=True)
+        )
+        drawn = zip(chances, strengths, levels, strict=True)
+        return [(strength, level) if chance < self.p else None for chance, strength, level in drawn]
 
-    def _noisy(self, picture: Any, strength: float | Sequence[float]) -> Any:
-        seed = int(torch.randint(2**63 - 1, ()))
-        return add_noise(picture, self._source, seed=seed, strength=strength)
+    def _noisy(self, picture: Any, drawn: Sequence[_Drawn]) -> Any:
+        strength, level = zip(*drawn, strict=True)
+        return add_noise(
+            picture,
+            self._source,
+            seed=int(torch.randint(2**63 - 1, ())),
+            strength=strength,
+            level=level if self.level else None,
+        )

@@ -110,6 +110,12 @@ def add_commands(commands: Any) -> None:
         help="the same seed makes the same noise, for each picture (default: new noise each time)",
     )
     generate.add_argument(
+        "--level",
+        type=float,
+        help="how strong the noise is, a standard deviation where white is 1, such as 0.012, for "
+        "weights that were trained by level (default: drawn as in their training pictures)",
+    )
+    generate.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -210,7 +216,7 @@ def _generate(options: argparse.Namespace) -> int:
                     "one; save them one by one"
                 )
             clean = next(file.frames)
-        versions = generator.stream(clean.pixels, len(outputs), options.seed)
+        versions = generator.stream(clean.pixels, len(outputs), options.seed, options.level)
         for version, output in zip(versions, outputs, strict=True):
             images.write_frame(replace(clean, pixels=_integers(version)), output)
 

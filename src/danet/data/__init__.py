@@ -2,9 +2,9 @@
 
 from danet.data.container import PackedPairs, PairWriter
 from danet.data.layouts import polyu_clean, polyu_pairs, source_pairs
-from danet.data.pairs import Pair, fingerprint, folder_pairs, read_pair
+from danet.data.pairs import Pair, fingerprint, folder_pairs, read_pair, spread
 from danet.data.patches import Mixture, PairPatches
-from danet.data.pictures import Pixels, check_same_size, picture_files, read_picture, scaled
+from danet.data.pictures import Pixels, check_same_size, middle, picture_files, read_picture, scaled
 from danet.data.screening import Limits, screened_tiles
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "check_same_size",
     "fingerprint",
     "folder_pairs",
+    "middle",
     "picture_files",
     "polyu_clean",
     "polyu_pairs",
@@ -26,4 +27,5 @@ __all__ = [
     "scaled",
     "screened_tiles",
     "source_pairs",
+    "spread",
 ]

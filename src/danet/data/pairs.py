@@ -12,7 +12,7 @@ import numpy as np
 from danet.data.pictures import PIXEL_FILES, Pixels, check_same_size, files_in, read_picture
 from danet.errors import DataError
 
-__all__ = ["Pair", "fingerprint", "folder_pairs", "read_pair"]
+__all__ = ["Pair", "fingerprint", "folder_pairs", "read_pair", "spread"]
 
 _NAMES = (("_real", "_mean"), ("_Real", "_mean"), ("_noisy", "_clean"))
 
@@ -83,3 +83,9 @@ def fingerprint(pairs: Iterable[tuple[Pixels, Pixels]]) -> str:
             digest.update(f"{picture.shape} {picture.dtype}".encode())
             digest.update(np.ascontiguousarray(picture).data)
     return digest.hexdigest()
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """At most ``limit`` indices below ``count``, evenly spread."""
+    indices: list[int] = np.linspace(0, count - 1, min(count, limit)).astype(int).tolist()
+    return indices

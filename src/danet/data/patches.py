@@ -73,7 +73,7 @@ def turned(rng: np.random.Generator, picture: NDArray[Any]) -> NDArray[Any]:
     return rotated[:, ::-1] if flip else rotated
 
 
-class PairPatches(Dataset[tuple[Tensor, Tensor]]):
+class PairPatches(Dataset[tuple[Tensor, ...]]):
     """Patches of real pairs: item ``i`` is drawn by (seed, i) alone, so it has no end.
 
     Args:
@@ -84,9 +84,10 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
         strength: range of factors on the noise, drawn uniformly in the logarithm.
         scale: range of factors on the size of the noise, drawn uniformly in the logarithm; above 1
             makes it coarser.
+        levels: how strong the noise of each pair is, in any unit; or none.
 
     Items:
-        (clean, noisy), each 3 x size x size, float32 in [0, 1].
+        (clean, noisy), each 3 x size x size, float32 in [0, 1]; with levels (clean, noisy, level).
     """
 
     def __init__(
@@ -97,16 +98,19 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
         *,
         strength: tuple[float, float] = (1.0, 1.0),
         scale: tuple[float, float] = (1.0, 1.0),
+        levels: Sequence[float] = (),
     ) -> None:
         self.pairs = pairs
         self.size, self.seed, self.strength, self.scale = size, seed, strength, scale
+        self.levels = levels
         setting = f"a patch size of {size} with a scale from {scale[0]}"
         self.areas = areas((clean for clean, _ in pairs), round(size / scale[0]), setting)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((self.seed, index))
         source = round(self.size / np.exp(rng.uniform(*np.log(self.scale))))
-        clean, noisy = self.pairs[int(rng.choice(len(self.areas), p=self.areas))]
+        number = int(rng.choice(len(self.areas), p=self.areas))
+        clean, noisy = self.pairs[number]
         window = draw_window(rng, clean, source)
         clean, noisy = clean[window], noisy[window]
         if source != self.size:
@@ -118,11 +122,11 @@ class PairPatches(Dataset[tuple[Tensor, Tensor]]):
             largest = np.float32(np.iinfo(noisy.dtype).max)
             y = np.rint(np.clip(x + factor * (y - x), 0, 1) * largest) / largest
         both = turned(rng, np.concatenate([x, y], axis=-1)).transpose(2, 0, 1)
-        first, second = torch.from_numpy(both.copy()).split(3)
-        return first, second
+        patches = torch.from_numpy(both.copy()).split(3)
+        return (*patches, torch.tensor(factor * self.levels[number])) if self.levels else patches
 
 
-class Mixture(Dataset[tuple[Tensor, Tensor]]):
+class Mixture(Dataset[tuple[Tensor, ...]]):
     """Items of several data sets, each drawn by its weight; item ``i`` depends on (seed, i) alone.
 
     Args:
@@ -133,22 +137,22 @@ class Mixture(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(
         self,
-        parts: Sequence[Dataset[tuple[Tensor, Tensor]]],
+        parts: Sequence[Dataset[tuple[Tensor, ...]]],
         weights: Sequence[float],
         seed: int,
     ) -> None:
         self.parts, self.seed = parts, seed
         self.shares = np.array(weights, dtype=np.float64) / sum(weights)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         return self.parts[self._part(index)][index]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, ...]]:
         """The items of several indices, those of one part at once where it gives them so."""
         shares: dict[int, list[int]] = {}
         for index in indices:
             shares.setdefault(self._part(index), []).append(index)
-        items: dict[int, tuple[Tensor, Tensor]] = {}
+        items: dict[int, tuple[Tensor, ...]] = {}
         for number, some in shares.items():
             part = self.parts[number]
             together = getattr(part, "__getitems__", None)

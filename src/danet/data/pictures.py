@@ -17,6 +17,7 @@ __all__ = [
     "Pixels",
     "check_same_size",
     "files_in",
+    "middle",
     "picture_files",
     "read_picture",
     "scaled",
@@ -109,6 +110,12 @@ def check_same_size(clean: Pixels, noisy: Pixels, name: object) -> None:
             f"{name}: the noisy picture has {noisy.shape[1]} x {noisy.shape[0]} pixels, "
             f"its clean one {clean.shape[1]} x {clean.shape[0]}"
         )
+
+
+def middle(picture: Pixels, side: int) -> Pixels:
+    """The square in the middle of a picture, without copying; of a smaller one all there is."""
+    top, left = (max(0, (length - side) // 2) for length in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
 
 
 def scaled(picture: Pixels) -> NDArray[np.float32]:

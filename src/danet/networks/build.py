@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, overload
 
 from danet.errors import ConfigError, did_you_mean
@@ -46,6 +47,8 @@ def build(
     width: int | None = ...,
     depth: int | None = ...,
     latent_channels: int = ...,
+    levels: Sequence[float] = ...,
+    unit_level: float | None = ...,
 ) -> GeneratorNetwork: ...
 
 
@@ -56,6 +59,8 @@ def build(
     width: int | None = ...,
     depth: int | None = ...,
     latent_channels: int = ...,
+    levels: Sequence[float] = ...,
+    unit_level: float | None = ...,
 ) -> DenoiserNetwork | GeneratorNetwork: ...
 
 
@@ -65,6 +70,8 @@ def build(
     width: int | None = None,
     depth: int | None = None,
     latent_channels: int = 1,
+    levels: Sequence[float] = (),
+    unit_level: float | None = None,
 ) -> DenoiserNetwork | GeneratorNetwork:
     """Make a denoiser or a generator with random weights.
 
@@ -74,13 +81,15 @@ def build(
         width: as for the backbone; None is its default.
         depth: as for the backbone; None is its default.
         latent_channels: of a generator's z, from 1 to 64; 1 in the paper.
+        levels: of a generator, as it takes them.
+        unit_level: likewise.
 
     Returns:
         The network, on the CPU, its weights drawn from torch's own random numbers.
 
     Raises:
         ConfigError: there is no such backbone, it has no such width or depth, or the network
-            takes no z of so many channels.
+            takes no z of so many channels, or no such levels.
 
     Example:
         >>> network = build("denoiser", "dncnn", width=4)
@@ -91,11 +100,14 @@ def build(
         raise ConfigError(f"there is no backbone {backbone!r}{did_you_mean(backbone, BACKBONES)}")
     given = {"width": width, "depth": depth}
     sizes = {name: size for name, size in given.items() if size is not None}
-    network = DenoiserNetwork if kind == "denoiser" else GeneratorNetwork
-    channels = network.inputs[0] + latent_channels - 1
-    if channels not in network.inputs:
+    inputs = (DenoiserNetwork if kind == "denoiser" else GeneratorNetwork).inputs
+    channels = inputs[0] + latent_channels - 1
+    if channels not in inputs:
         raise ConfigError(
-            f"latent_channels is {latent_channels}, and must be from 1 to {len(network.inputs)} "
-            f"for a {kind}"
+            f"latent_channels is {latent_channels}, and must be from 1 to {len(inputs)} for a "
+            f"{kind}"
         )
-    return network(BACKBONES[backbone](channels, **sizes))
+    made = BACKBONES[backbone](channels, **sizes)
+    if kind == "denoiser":
+        return DenoiserNetwork(made)
+    return GeneratorNetwork(made, levels, unit_level)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from danet.errors import ConfigError
+from danet.filters import between
 
 __all__ = ["Discriminator"]
 
@@ -48,8 +49,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.width = width
         self.patch_size = patch_size
-        knots = torch.tensor([*deviation] * (2 if len(deviation) == 1 else 1))
-        self.register_buffer("deviation", knots, persistent=False)
+        self.register_buffer("deviation", torch.tensor([*deviation]), persistent=False)
         halvings = patch_size.bit_length() - 3
         if halvings < 1 or patch_size != 4 * 2**halvings:
             raise ConfigError(f"patch_size is {patch_size}, it must be 8, 16, 32, 64, 128, ...")
@@ -111,13 +111,5 @@ class Discriminator(nn.Module):
     def _input(self, clean: Tensor, noisy: Tensor) -> Tensor:
         """What the first layer sees, N x 6 x P x P."""
         if len(self.deviation):
-            noisy = (noisy - clean) / self._deviation_at(clean)
+            noisy = (noisy - clean) / between(self.deviation, clean.clamp(0, 1))
         return torch.cat([clean, noisy], dim=1)
-
-    def _deviation_at(self, clean: Tensor) -> Tensor:
-        """The deviation at each value, between its two neighbours in the list."""
-        last = len(self.deviation) - 1
-        place = last * clean.clamp(0, 1)
-        below = place.detach().long().clamp(max=last - 1)
-        low, high = self.deviation[below], self.deviation[below + 1]
-        return low + (place - below) * (high - low)

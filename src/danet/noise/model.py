@@ -14,7 +14,7 @@ from torch import Tensor
 
 from danet import images
 from danet.errors import ConfigError
-from danet.noise.sampling import Sampler, check_draws
+from danet.noise.sampling import Level, Sampler, check_draws
 
 __all__ = ["Array", "NoiseModel", "check_range", "check_share", "log_uniform"]
 
@@ -53,8 +53,15 @@ class NoiseModel(Sampler):
         noisy = [self.add_noise(*each) for each in zip(pictures, sources, strict=True)]
         return torch.from_numpy(np.stack(noisy)).movedim(-1, 1).contiguous()
 
-    def _draw(self, clean: images.Picture, n: int, seed: int | None) -> Iterator[images.Picture]:
+    def _draw(
+        self, clean: images.Picture, n: int, seed: int | None, level: Level
+    ) -> Iterator[images.Picture]:
         check_draws(n, seed)
+        if level is not None:
+            raise ConfigError(
+                f"level is {level!r}, and must be None for a {type(self).__name__}: how strong its "
+                "noise is, is fixed by its settings"
+            )
         tensor, form = images.to_tensor(clean)
         pictures = tensor.detach().cpu().movedim(1, -1).numpy()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from danet.images import Picture
 from danet.images.parts import Area, raster
 from danet.inference.engine import Latent
 from danet.inference.sizes import pad
+from danet.networks import GeneratorNetwork
 
 __all__ = ["NormalRows", "latent_of"]
 
@@ -87,18 +89,31 @@ class NormalRows:
             self._first += useless
 
 
-def latent_of(clean: Picture, seeds: list[Any], border: int, channels: int = 1) -> Latent:
+def latent_of(
+    clean: Picture,
+    seeds: list[Any],
+    border: int,
+    network: GeneratorNetwork,
+    levels: Sequence[float] = (),
+) -> Latent:
     """What draws z for areas of the pictures and of the border around them: N x channels x h x w.
 
     Each picture and channel has a stream of its own, so that neither the batch nor the tiles change
-    it.  In the border, a reflection of z would make stronger noise at the picture's sides.
+    it.  In the border, a reflection of z would make stronger noise at the picture's sides.  Without
+    levels, one for each picture, they are drawn, if the network has any.
     """
     given = raster(clean)
     height, width = (length + 2 * border for length in given.size)
     sources = []
+    shares = []
     for index in range(given.count):
-        states = np.random.SeedSequence([*seeds, index]).generate_state(channels, np.uint64)
+        sequence = np.random.SeedSequence([*seeds, index])
+        *states, last = sequence.generate_state(network.latent_channels + 1, np.uint64)
         sources.append([NormalRows(int(state), (height, width)) for state in states])
+        shares.append(float(last) / 2**64)
+    scales = network.scales(torch.tensor(shares))
+    if levels:
+        scales = torch.tensor(levels) / network.unit_level
 
     def latent(group: range, area: Area) -> Tensor:
         rows, columns = (slice(span.start + border, span.stop + border) for span in area)
@@ -108,6 +123,7 @@ def latent_of(clean: Picture, seeds: list[Any], border: int, channels: int = 1) 
             for index in group
         ]
         missing = 0, max(rows.stop - height, 0), 0, max(columns.stop - width, 0)
-        return pad(torch.stack(drawn)[..., columns], missing)
+        scaled = scales[list(group)][:, None, None, None] * torch.stack(drawn)[..., columns]
+        return pad(scaled, missing)
 
     return latent

@@ -1,17 +1,15 @@
 """Training: Algorithm 1 of the paper, and every recipe that it or its program uses."""
 
 from danet.train.config import (
-    DataConfig,
-    ExtraConfig,
     FakesConfig,
     LossConfig,
     NetworkConfig,
     OptimizerConfig,
-    ScaledNoise,
     TrainConfig,
     ValidationConfig,
 )
 from danet.train.config_file import make_config, read_config
+from danet.train.data_config import DataConfig, ExtraConfig, ScaledNoise
 from danet.train.experiment import DenoiserTraining
 from danet.train.loop import train, train_from_file
 from danet.train.recipes import RECIPES

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from itertools import chain, count
+from itertools import chain, count, zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,22 +19,30 @@ from danet.data import (
     PairPatches,
     Pixels,
     fingerprint,
+    middle,
     picture_files,
     polyu_clean,
     read_picture,
+    scaled,
     screened_tiles,
     source_pairs,
+    spread,
 )
+from danet.metrics import noise_level
 from danet.noise import WhiteGaussian
-from danet.train.config import DataConfig, ExtraConfig, TrainConfig, ValidationConfig
+from danet.train.config import TrainConfig, ValidationConfig
+from danet.train.data_config import DataConfig, ExtraConfig
 from danet.train.distribution import Team
 from danet.train.made import MadePatches, Variety
 from danet.train.state import Pairs
 
 __all__ = ["Patches", "Sources", "batches", "validation_pairs"]
 
-Patches = Dataset[tuple[Tensor, Tensor]]
+Patches = Dataset[tuple[Tensor, ...]]
 _PairsOfPixels = Sequence[tuple[Pixels, Pixels]]
+_MEASURED = 1024  # pixels
+_SHARES = np.linspace(0, 1, 21)
+_DRAWN = 1000
 # Of the clean patches that a generator adds noise to.
 _PLAIN = Variety(soft=0, enlarged=0, shrunk=0, tinted=0, flat=0, drawn=0, dark=0, untouched=1)
 
@@ -48,6 +57,8 @@ class Sources:
         real: the camera's pairs.
         extra: the pairs that R sees besides, or the clean patches that a generator adds noise
             to; None if there are none.
+        levels: quantiles of how strong the noise of the first real patches is, by level; else
+            empty.
         pairs: how many pictures ``real`` draws from.
         fingerprint: of those pictures.
 
@@ -59,10 +70,18 @@ class Sources:
     def __init__(self, config: TrainConfig) -> None:
         source, size, seed = config.data, config.patch_size, config.seed
         roots = [_pairs(source, root) for root in source.roots]
+        self._roots = roots
         self.pairs = sum(map(len, roots))
         self.fingerprint = _fingerprint(roots)
         weights = source.weights or [1.0] * len(roots)
-        self.real = _mixed([PairPatches(p, size, seed) for p in roots], weights, seed + 4)
+        known = [_levels(pairs) for pairs in roots if config.by_level]
+        real = [
+            PairPatches(pairs, size, seed, levels=levels)
+            for pairs, levels in zip_longest(roots, known, fillvalue=())
+        ]
+        self.real = _mixed(real, weights, seed + 4)
+        drawn = [float(self.real[index][2]) for index in range(_DRAWN)] if known else []
+        self.levels = np.quantile(drawn, _SHARES).tolist() if known else []
         self.extra: Patches | None = None
         if config.fakes:
             clean = _read_folders(config.fakes.clean)
@@ -71,6 +90,13 @@ class Sources:
             self.extra = _mixed(parts, [1.0] if clean else weights, seed + 3)
         elif config.extra_size:
             self.extra = _extra([pair for pairs in roots for pair in pairs], config)
+
+    def clean(self, limit: int) -> Iterator[Pixels]:
+        """The clean pictures of as many pairs at most, spread evenly over all."""
+        places = [(pairs, index) for pairs in self._roots for index in range(len(pairs))]
+        for number in spread(len(places), limit):
+            pairs, index = places[number]
+            yield pairs[index][0]
 
     def record(self) -> dict[str, Any]:
         """The number of pictures, and a fingerprint that tells whether other data was used."""
@@ -88,6 +114,24 @@ def validation_pairs(source: DataConfig, wanted: ValidationConfig) -> _PairsOfPi
         return PackedPairs(wanted.root)
     pairs = source_pairs(source.layout, wanted.root, part="val", kind="crops")
     return [pair.read() for pair in pairs]
+
+
+def _levels(pairs: _PairsOfPixels) -> list[float]:
+    """How strong the noise of each pair is; of crops, the median in those of one picture."""
+    levels = [_level(*pair) for pair in pairs]
+    sources = pairs.sources if isinstance(pairs, PackedPairs) else []
+    start = 0
+    for source in sources:
+        crops = slice(start, start + len(source.shapes))
+        if source.shapes:
+            levels[crops] = [float(np.median(levels[crops]))] * len(source.shapes)
+        start = crops.stop
+    return levels
+
+
+def _level(clean: Pixels, noisy: Pixels) -> float:
+    x, y = (scaled(middle(picture, _MEASURED)) for picture in (clean, noisy))
+    return float(noise_level(y, y - x).channels.mean())
 
 
 def _fingerprint(roots: Iterable[_PairsOfPixels]) -> str:
@@ -173,7 +217,7 @@ def _loader(
     firsts = range(start * per_update * size, config.updates * per_update * size, size)
     begins = (first + team.rank * own for first in firsts)
     rows = (list(range(begin, begin + own)) for begin in begins)
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+    loader: DataLoader[tuple[Tensor, ...]] = DataLoader(
         patches, batch_sampler=rows, num_workers=config.workers, worker_init_fn=_ignore_signals
     )
     yield from loader

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import torch
 
-from danet.data.layouts import Layout
 from danet.errors import ConfigError
 from danet.networks import Kind, build
-from danet.noise import (
-    CameraPipeline,
-    CBDNetPipeline,
-    DevelopedNoise,
-    NoiseModel,
-    PoissonGaussian,
-    WhiteGaussian,
-)
-from danet.train.made import Variety
-from danet.train.rules import ABOVE_0, DECAY, POSITIVE, SHARE, at_least, check_rules, finite, rising
+from danet.train.data_config import DataConfig
+from danet.train.rules import DECAY, POSITIVE, SHARE, STRICT, at_least, check_rules, finite
 
 __all__ = [
-    "DataConfig",
-    "ExtraConfig",
     "FakesConfig",
     "LossConfig",
     "NetworkConfig",
     "OptimizerConfig",
-    "ScaledNoise",
     "TrainConfig",
     "ValidationConfig",
 ]
-
-# Read by pydantic: an unknown key is an error.
-_STRICT = {"extra": "forbid"}
 
 Mode: TypeAlias = Literal["joint", "base-d", "base-g", "denoiser", "generator"]
 Schedule: TypeAlias = Literal["constant", "cosine", "paper", "program", "program-plus"]
@@ -48,114 +33,6 @@ _NETWORKS: dict[Mode, tuple[str, ...]] = {
     "denoiser": ("denoiser",),
     "generator": ("generator",),
 }
-
-
-@dataclass(frozen=True)
-class ScaledNoise:
-    """Real pairs with their noise scaled.
-
-    Args:
-        strength: range of factors on the noise, the smaller first, above 0.
-        scale: range of factors by which the pairs are resized, the smaller first, above 0; a factor
-            above 1 makes the noise coarser.
-
-    Raises:
-        ConfigError: a range has an end that is not above 0, or its ends in the wrong order.
-    """
-
-    strength: Annotated[tuple[float, float], rising()] = (0.5, 3.0)
-    scale: Annotated[tuple[float, float], rising()] = (0.7, 1.8)
-    __pydantic_config__ = _STRICT
-
-    def __post_init__(self) -> None:
-        check_rules(self, "data.extra.real.")
-
-
-@dataclass(frozen=True)
-class ExtraConfig:
-    """A source of extra pairs: real ones, or clean pictures with the noise of one model.
-
-    Args:
-        share: how often it is drawn from, in proportion to the other sources.
-        real: real pairs with their noise scaled.
-        camera, cbdnet, developed, gaussian, poisson_gaussian: the model that makes the noise of
-            clean pictures.
-        variety: how these pictures' patches differ.
-
-    Raises:
-        ConfigError: there is not exactly one source.
-    """
-
-    share: Annotated[float, ABOVE_0] = 1.0
-    real: ScaledNoise | None = None
-    camera: CameraPipeline | None = None
-    cbdnet: CBDNetPipeline | None = None
-    developed: DevelopedNoise | None = None
-    gaussian: WhiteGaussian | None = None
-    poisson_gaussian: PoissonGaussian | None = None
-    variety: Variety = field(default_factory=Variety)
-    __pydantic_config__ = _STRICT
-
-    def __post_init__(self) -> None:
-        check_rules(self, "data.extra.")
-        # All fields but the first and the last.
-        sources = {entry.name: getattr(self, entry.name) for entry in fields(self)[1:-1]}
-        given = [name for name, source in sources.items() if source is not None]
-        if len(given) != 1:
-            raise ConfigError(
-                f"data.extra has {' and '.join(given) or 'no source'} in one entry, and must have "
-                f"one of {', '.join(sources)}"
-            )
-
-    @property
-    def noise(self) -> NoiseModel | None:
-        """The model of the noise; None for real pairs."""
-        return (
-            self.camera or self.cbdnet or self.developed or self.gaussian or self.poisson_gaussian
-        )
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What is trained on.
-
-    Args:
-        root: folder of pairs, or several.
-        weights: how often each root is drawn from, in proportion; equally by default.
-        layout: one that ``danet data`` reads (see ``danet.data.source_pairs``), whose train part is
-            taken where the folder has a ``split.json``; or ``"packed"``, what ``danet data
-            prepare`` made.  All but ``"packed"`` are held in memory.
-        frames: take PolyU's whole frames too, screened for misaligned tiles.
-        clean: folders of clean pictures to add noise to.  They are taken for sharp, and the
-            pairs' clean sides for soft; without folders these are taken for both.
-        extra: where the extra pairs of a batch come from, each source by its share.
-
-    Raises:
-        ConfigError: a number is out of its range.
-    """
-
-    root: Path | tuple[Path, ...]
-    weights: Annotated[tuple[float, ...], POSITIVE] = ()
-    layout: Literal[Layout, "packed"] = "folder"
-    frames: bool = False
-    clean: tuple[Path, ...] = ()
-    extra: tuple[ExtraConfig, ...] = ()
-    __pydantic_config__ = _STRICT
-
-    def __post_init__(self) -> None:
-        check_rules(self, "data.")
-        if not self.roots:
-            raise ConfigError("data.root is empty, and must name a folder of pairs")
-        if self.weights and len(self.weights) != len(self.roots):
-            raise ConfigError(
-                f"data.weights has {len(self.weights)} numbers, and must have one for each of "
-                f"the {len(self.roots)} folders of data.root"
-            )
-
-    @property
-    def roots(self) -> tuple[Path, ...]:
-        """The folders of pairs."""
-        return self.root if isinstance(self.root, tuple) else (self.root,)
 
 
 @dataclass(frozen=True)
@@ -173,7 +50,7 @@ class NetworkConfig:
     width: int | None = None
     depth: int | None = None
     latent_channels: int = 1
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)
@@ -192,7 +69,7 @@ class FakesConfig:
     generator: str
     ratio: Annotated[float, finite(0)] = 0.25
     clean: tuple[Path, ...] = ()
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
         check_rules(self, "fakes.")
@@ -219,7 +96,7 @@ class ValidationConfig:
     pictures: Annotated[int, at_least(1)] = 20
     crop: Annotated[int, at_least(1)] = 256
     fakes: Annotated[int, at_least(1)] = 4
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
         check_rules(self, "validation.")
@@ -235,6 +112,8 @@ class LossConfig:
         tau_denoiser: weight tau1 of the denoiser's absolute error.
         tau_generator: weight tau2 of the difference of the smoothed noise, for the generator.
         penalty: weight lambda of the gradient penalties.
+        slope: what these hold the critic's slope to: 1 in the paper; with 0 the critic becomes flat
+            where it finds no difference, so that the game comes to rest instead of circling.
         error: of the denoiser: ``"absolute"``, the paper's, or ``"root-mean-square"``, as
             ``danet.train.losses.denoiser_losses`` says.
         reduction: of the absolute error where the denoiser learns from it alone: ``"mean"`` over
@@ -248,9 +127,10 @@ class LossConfig:
     tau_denoiser: Annotated[float, finite(0)] = 1000.0
     tau_generator: Annotated[float, finite(0)] = 10.0
     penalty: Annotated[float, finite(0)] = 10.0
+    slope: Annotated[float, finite(0)] = 1.0
     error: Literal["absolute", "root-mean-square"] = "absolute"
     reduction: Literal["mean", "sum"] = "mean"
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
         check_rules(self, "loss.")
@@ -290,7 +170,7 @@ class OptimizerConfig:
     warmup: Annotated[int, at_least(0)] = 0
     average: Annotated[float, DECAY] = 0.0
     clip: Annotated[float | Literal["adaptive"], finite(0)] = 0.0
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
         check_rules(self, "optimizer.")
@@ -321,6 +201,8 @@ class TrainConfig:
         critic_deviation: without it the paper's discriminator, which sees clean and noisy patches;
             otherwise standard deviations of noise at intensities from black to white, equally
             spaced, and it sees clean patches and the noise divided by these.
+        by_level: the generator's z is as strong as the noise of the pair's picture over the
+            typical one, so that it learns to make noise of a wanted level.
         seed: fixes the random weights, every patch and every random draw; at least 0.
         workers: processes that prepare patches; 0 prepares them in this one.
         checkpoint_every: updates from one checkpoint to the next.
@@ -355,6 +237,7 @@ class TrainConfig:
     patch_size: Annotated[int, at_least(1)] = 128
     critic_width: Annotated[int, at_least(1)] = 64
     critic_deviation: Annotated[tuple[float, ...], POSITIVE] = ()
+    by_level: bool = False
     seed: Annotated[int, at_least(0)] = 0
     workers: Annotated[int, at_least(0)] = 2
     checkpoint_every: Annotated[int, at_least(1)] = 500
@@ -370,7 +253,7 @@ class TrainConfig:
     tensorboard: bool = False
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
         check_rules(self)
@@ -387,6 +270,8 @@ class TrainConfig:
                 f"patch_size is {self.patch_size}, and must be 8, 16, 32, 64, ... for a "
                 "discriminator"
             )
+        if self.by_level and "generator" not in self.networks:
+            raise ConfigError(f"by_level needs a mode with a generator, and mode is {self.mode!r}")
         if self.fakes and (self.mode != "denoiser" or self.extra_size):
             raise ConfigError('fakes need mode = "denoiser" and extra_size = 0')
         if self.extra_size and not self.data.extra:

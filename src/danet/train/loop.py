@@ -26,12 +26,13 @@ from danet.train.report import Report
 from danet.train.signals import stop_requests
 from danet.train.state import Learner, Pairs, TrainState
 from danet.train.step import train_step
-from danet.train.validate import Validation
+from danet.train.validate import Validation, unit_level
 
 __all__ = ["train", "train_from_file"]
 
 _NETWORKS: tuple[weights.Kind, ...] = ("denoiser", "generator")
 _CHECKPOINT = "checkpoint.safetensors"
+_MEASURED = 64  # pictures, for the level of the noise
 _CARD = """\
 ---
 library_name: danet
@@ -82,8 +83,8 @@ def train(config: TrainConfig) -> Path:
     """
     team, device = join_team(usable_device(config.device))
     _check_shares(config, team)
-    state = TrainState.start(config, device, team)
     sources = Sources(config)
+    state = TrainState.start(config, device, team, sources.levels)
     with _only_training(config.output, team):
         if (config.output / _CHECKPOINT).exists():
             checkpoint = read_checkpoint(config.output / _CHECKPOINT)
@@ -93,6 +94,9 @@ def train(config: TrainConfig) -> Path:
             _load_initial(state, config.init_from)
         _run(config, state, sources, device)
         if team.rank == 0:
+            if state.generator and config.by_level:
+                generator = state.generator.averaged
+                generator.unit_level = unit_level(generator, sources.clean(_MEASURED))
             save_model(state, config.output / "model")
             write_curves(config.output)
         team.wait()
@@ -255,8 +259,8 @@ def _load(learner: Learner[Any], path: Path, kind: weights.Kind) -> None:
 
 def _to(batch: Pairs, device: torch.device, config: TrainConfig) -> Pairs:
     layout = torch.channels_last if config.channels_last else torch.preserve_format
-    clean, noisy = (part.to(device, non_blocking=True, memory_format=layout) for part in batch)
-    return clean, noisy
+    clean, noisy, *levels = (part.to(device, non_blocking=True) for part in batch)
+    return clean.to(memory_format=layout), noisy.to(memory_format=layout), *levels
 
 
 def _check_finite(values: Mapping[str, float], update: int, checkpoint: Path) -> None:

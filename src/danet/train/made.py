@@ -69,7 +69,7 @@ class Variety:
         check_rules(self, "data.extra.variety.")
 
 
-class MadePatches(Dataset[tuple[Tensor, Tensor]]):
+class MadePatches(Dataset[tuple[Tensor, ...]]):
     """Patches of clean pictures with made noise: item ``i`` is drawn by (seed, i) alone.
 
     A loader that asks for several items at once gets the same ones sooner.

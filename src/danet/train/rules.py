@@ -9,7 +9,20 @@ from typing import Any, NamedTuple, get_type_hints
 
 from danet.errors import ConfigError, is_count
 
-__all__ = ["ABOVE_0", "DECAY", "POSITIVE", "SHARE", "at_least", "check_rules", "finite", "rising"]
+__all__ = [
+    "ABOVE_0",
+    "DECAY",
+    "POSITIVE",
+    "SHARE",
+    "STRICT",
+    "at_least",
+    "check_rules",
+    "finite",
+    "rising",
+]
+
+STRICT = {"extra": "forbid"}
+"""For pydantic, which reads the settings: an unknown key is an error."""
 
 
 class Rule(NamedTuple):

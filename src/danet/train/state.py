@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 import torch
@@ -18,8 +18,8 @@ from danet.train.optimizers import build_optimizer
 
 __all__ = ["Learner", "Losses", "Pairs", "TrainState"]
 
-Pairs = tuple[Tensor, Tensor]
-"""Clean and noisy patches, each N x 3 x H x W."""
+Pairs = tuple[Tensor, ...]
+"""Clean and noisy patches, each N x 3 x H x W; by level, also the N levels of their pictures."""
 Losses = dict[str, Tensor]
 Betas = tuple[float, float]
 
@@ -98,7 +98,11 @@ class TrainState:
 
     @classmethod
     def start(
-        cls, config: TrainConfig, device: torch.device | str = "cpu", team: Team | None = None
+        cls,
+        config: TrainConfig,
+        device: torch.device | str = "cpu",
+        team: Team | None = None,
+        levels: Sequence[float] = (),
     ) -> TrainState:
         """Begin a run with random networks, the same for the same seed.
 
@@ -106,6 +110,7 @@ class TrainState:
             config: the run.
             device: where the networks shall lie.
             team: the processes that train together; by default this one alone.
+            levels: of the generator, as it takes them.
 
         Raises:
             WeightsError: the generator of ``config.fakes`` cannot be loaded.
@@ -138,7 +143,7 @@ class TrainState:
                 critic = Discriminator(*shape)
                 state.discriminator = learner(critic, rates.discriminator, (0.5, 0.9), 0.0)
             if "generator" in config.networks:
-                generator = build("generator", *astuple(config.generator))
+                generator = build("generator", **asdict(config.generator), levels=levels)
                 state.generator = learner(generator, rates.generator, (0.5, 0.9), average)
         if config.fakes:
             source = weights.find(config.fakes.generator, "generator")

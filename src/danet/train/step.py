@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from danet.networks import GeneratorNetwork
 from danet.train.accumulation import computing, descend
 from danet.train.config import TrainConfig
 from danet.train.draws import Draws
@@ -81,11 +82,12 @@ def _update_discriminator(
             (mixes[0], mixes[1]),
             alpha=weights.alpha,
             penalty=weights.penalty,
+            slope=weights.slope,
         )
 
     report: Losses = {}
     denoised, generated = _critic_fakes(state, batches, draws, config)
-    for (x, y), restored, made in zip(batches, denoised, generated, strict=True):
+    for (x, y, *_), restored, made in zip(batches, denoised, generated, strict=True):
         tensors = x, y, restored, made, draws.mix(x), draws.mix(x)
         report = descend(state, learner, losses, tensors, config)
     return report
@@ -115,7 +117,7 @@ def _update_denoiser(
             reduction=weights.reduction,
         )
 
-    return descend(state, learner, losses, (*batch, *(extra or (None, None))), config)
+    return descend(state, learner, losses, (*batch[:2], *(extra or (None, None))), config)
 
 
 def _update_generator(
@@ -138,8 +140,8 @@ def _update_generator(
         return generator_losses(critic, clean, noisy, generated, alpha=alpha, tau=tau)
 
     used = batches if starts else batches[-1:]
-    clean, noisy = (torch.cat(sides) for sides in zip(*used, strict=True))
-    latent = torch.cat([draws.latent(x, learner.network.latent_channels) for x, _ in used])
+    clean, noisy, *_ = (torch.cat(sides) for sides in zip(*used, strict=True))
+    latent = torch.cat([_latent(learner.network, draws, *batch) for batch in used])
     return descend(state, learner, losses, (clean, noisy, latent), config)
 
 
@@ -150,8 +152,8 @@ def _critic_fakes(
 
     R and G do not change while D learns, so that one pass makes those of all the batches.
     """
-    clean, noisy = (torch.cat(sides) for sides in zip(*batches, strict=True))
-    sizes = [len(x) for x, _ in batches]
+    clean, noisy, *_ = (torch.cat(sides) for sides in zip(*batches, strict=True))
+    sizes = [len(x) for x, *_ in batches]
     denoised: Sequence[Tensor | None] = [None] * len(batches)
     generated: Sequence[Tensor | None] = [None] * len(batches)
     with torch.no_grad(), computing(config, clean.device):
@@ -159,14 +161,26 @@ def _critic_fakes(
             denoised = state.denoiser.network(noisy).split(sizes)
         if state.generator:
             generator = state.generator.network
-            latent = torch.cat([draws.latent(x, generator.latent_channels) for x, _ in batches])
+            latent = torch.cat([_latent(generator, draws, *batch) for batch in batches])
             generated = generator(clean, latent).split(sizes)
     return denoised, generated
+
+
+def _latent(
+    generator: GeneratorNetwork, draws: Draws, clean: Tensor, noisy: Tensor, *levels: Tensor
+) -> Tensor:
+    """The z of a batch, by level as strong as the noise of each pair's picture."""
+    latent = draws.latent(clean, generator.latent_channels)
+    for level in levels:
+        latent = latent * (level / generator.unit_level)[:, None, None, None]
+    return latent
 
 
 def _make_fakes(state: TrainState, clean: Tensor, draws: Draws, config: TrainConfig) -> Pairs:
     """Pairs of DANet+: noise that a trained generator makes for clean patches."""
     assert state.fakes
     latent = draws.latent(clean, state.fakes.latent_channels)
+    if state.fakes.levels:
+        latent = latent * state.fakes.scales(draws.mix(clean))
     with torch.no_grad(), computing(config, clean.device):
         return clean, state.fakes(clean, latent).clamp(0, 1)

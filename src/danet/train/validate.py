@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from danet import metrics
+from danet.data import Pixels, middle, scaled, spread
 from danet.errors import DataError, check_count
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.pretrained import Denoiser, NoiseGenerator
 
-__all__ = ["Validation"]
+__all__ = ["Validation", "unit_level"]
 
 Floats = NDArray[np.float32]
 
 _AMPLIFIED = 5
 _GAP, _HEADING = 4, 16  # pixels
+_MEASURED = 256  # pixels
 
 
 class Validation:
@@ -64,7 +67,7 @@ class Validation:
             check_count(name, value, 1)
         if not pairs:
             raise DataError("there are no pairs to validate on")
-        self._pairs = [_middle(*pairs[index], crop) for index in _spread(len(pairs), limit)]
+        self._pairs = [_middle(*pairs[index], crop) for index in spread(len(pairs), limit)]
         self._fakes = fakes
         # Measured at once, so that what cannot be measured is refused before the run.
         self._noisy = _means(
@@ -98,7 +101,7 @@ class Validation:
         denoise, generate = _models(denoiser, generator)
         rows = []
         for seed, pair in enumerate(self._pairs):
-            clean, noisy = map(_as_floats, pair)
+            clean, noisy = map(scaled, pair)
             row = {}
             if denoise is not None:
                 denoised = denoise(noisy)
@@ -132,8 +135,8 @@ class Validation:
         """
         denoise, generate = _models(denoiser, generator)
         rows = []
-        for index in _spread(len(self._pairs), pictures):
-            clean, noisy = map(_as_floats, self._pairs[index])
+        for index in spread(len(self._pairs), pictures):
+            clean, noisy = map(scaled, self._pairs[index])
             row = {"noisy": noisy}
             if denoise is not None:
                 row["denoised"] = denoise(noisy)
@@ -149,6 +152,26 @@ class Validation:
         return _sheet(rows)
 
 
+def unit_level(generator: GeneratorNetwork, pictures: Iterable[Pixels]) -> float:
+    """Measure the level of the noise that z of deviation 1 makes.
+
+    Args:
+        generator: G, which knows levels.
+        pictures: clean ones, H x W x 3, uint8 or uint16.  Their middles are taken.
+
+    Returns:
+        The geometric mean of the pictures' levels; the unit as it is if there is no noise.
+    """
+    generate = NoiseGenerator(generator, runtime="torch")
+    levels = []
+    for seed, picture in enumerate(pictures):
+        clean = scaled(middle(picture, _MEASURED))
+        (noisy,) = generate.stream(clean, 1, seed, generator.unit_level)
+        levels.append(float(metrics.noise_level(noisy, noisy - clean).channels.mean()))
+    found = [level for level in levels if level > 0]
+    return math.exp(np.mean(np.log(found))) if found else generator.unit_level
+
+
 def _models(
     denoiser: DenoiserNetwork | None, generator: GeneratorNetwork | None
 ) -> tuple[Denoiser | None, NoiseGenerator | None]:
@@ -159,27 +182,13 @@ def _models(
     )
 
 
-def _spread(count: int, limit: int) -> list[int]:
-    """At most ``limit`` indices below ``count``, evenly spread."""
-    indices: list[int] = np.linspace(0, count - 1, min(count, limit)).astype(int).tolist()
-    return indices
-
-
 def _middle(
     clean: NDArray[Any], noisy: NDArray[Any], crop: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Copies of the middle of both pictures."""
     if clean.shape != noisy.shape:
         raise DataError(f"the pictures of a pair have the shapes {clean.shape} and {noisy.shape}")
-    top, left = (max(0, (side - crop) // 2) for side in clean.shape[:2])
-    window = np.s_[top : top + crop, left : left + crop]
-    return np.array(clean[window]), np.array(noisy[window])
-
-
-def _as_floats(picture: NDArray[Any]) -> Floats:
-    # The results are of the same type then: the metrics round for themselves where they should.
-    floats: Floats = picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
-    return floats
+    return np.array(middle(clean, crop)), np.array(middle(noisy, crop))
 
 
 def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ _INPUT_CHANNELS: dict[Kind, range] = {
 }
 _FORMAT = 1
 _CONFIG_TYPES = {"format": int, "kind": str, "backbone": str, "width": int, "depth": int}
-_LATENT = "latent_channels"  # of generators; without it 1
+# Of generators.  Without them z has one channel, and there are no levels.
+_LATENT, _LEVELS, _UNIT = "latent_channels", "levels", "unit_level"
+_OPTIONAL_TYPES = {_LATENT: int, _LEVELS: list, _UNIT: float}
 _FIRST_WEIGHT = "down_path.0.block.0.weight"
 _CONFIG_BYTES = 65536  # far more than any has
 
@@ -66,7 +68,8 @@ def load_network(
     config = read_config(path / "config.json", kind)
     model = path / "model.safetensors"
     shape = config["backbone"], config["width"], config["depth"], config.get(_LATENT, 1)
-    network = _empty(kind, *shape, source=path / "config.json")
+    levels = config.get(_LEVELS, []), config.get(_UNIT)
+    network = _empty(kind, *shape, *levels, source=path / "config.json")
     fill(
         network.backbone, f"{config['backbone']} {kind}", read_tensors(model), model, device, dtype
     )
@@ -110,8 +113,8 @@ def load_checkpoint(
             "unet; one with another loads from its folder, as config.json names the backbone"
         )
     levels = {str(name).split(".")[1] for name in tensors if str(name).startswith("down_path.")}
-    latents = first.shape[1] - 3 if kind == "generator" and first.ndim > 1 else 1
-    network = _empty(kind, "unet", first.shape[0], len(levels), latents, source=path)
+    latents = max(first.shape[1] - 3, 1) if kind == "generator" and first.ndim > 1 else 1
+    network = _empty(kind, "unet", first.shape[0], len(levels), latents, [], None, source=path)
     fill(network.backbone, f"unet {kind}", tensors, path, device, dtype)
     return network.eval()
 
@@ -166,7 +169,7 @@ def save_network(
             f"a {type(backbone).__name__} is neither a denoiser nor a generator with one of the "
             f"backbones {', '.join(BACKBONES)}"
         )
-    config = {
+    config: dict[str, Any] = {
         "format": _FORMAT,
         "kind": network.kind,
         "backbone": names[0],
@@ -175,6 +178,8 @@ def save_network(
     }
     if isinstance(network, GeneratorNetwork) and network.latent_channels > 1:
         config[_LATENT] = network.latent_channels
+    if isinstance(network, GeneratorNetwork) and network.levels:
+        config |= {_LEVELS: list(network.levels), _UNIT: network.unit_level}
     tensors = {
         name: value.cpu().contiguous() for name, value in network.backbone.state_dict().items()
     }
@@ -196,7 +201,8 @@ def read_config(path: Path, kind: Kind | None = None) -> dict[str, Any]:
         kind: which network it must be of; None is either.
 
     Returns:
-        Its keys: format, kind, backbone, width and depth; and latent_channels, if it has that.
+        Its keys: format, kind, backbone, width and depth; latent_channels, levels and unit_level,
+        if it has them.
 
     Raises:
         WeightsError: the file cannot be read, or a key is unknown, missing or wrong.
@@ -216,7 +222,9 @@ def read_config(path: Path, kind: Kind | None = None) -> dict[str, Any]:
 
 
 def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None:
-    types = _CONFIG_TYPES | ({_LATENT: int} if _LATENT in config else {})
+    types = dict(_CONFIG_TYPES)
+    if config.get("kind") == "generator":
+        types |= {key: type_ for key, type_ in _OPTIONAL_TYPES.items() if key in config}
     for key in config.keys() - types.keys():
         raise WeightsError(f"{path}: unknown key {key!r}")
     for key, expected in types.items():
@@ -228,6 +236,8 @@ def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None
         "format": [_FORMAT],
         "kind": list(_JOINT_KEYS) if kind is None else [kind],
     }
+    if not all(type(level) in (int, float) for level in config.get(_LEVELS, [])):
+        raise WeightsError(f"{path}: {_LEVELS!r} is {config[_LEVELS]!r}, not a list of numbers")
     for key, values in right.items():
         if config[key] not in values:
             wanted = " or ".join(repr(value) for value in values)
@@ -235,11 +245,18 @@ def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None
 
 
 def _empty(
-    kind: Kind, backbone: str, width: int, depth: int, latents: int, source: Path
+    kind: Kind,
+    backbone: str,
+    width: int,
+    depth: int,
+    latents: int,
+    levels: Sequence[float],
+    unit_level: float | None,
+    source: Path,
 ) -> DenoiserNetwork | GeneratorNetwork:
     """A network without storage: no weights are drawn, so the caller's random numbers stay."""
     try:
         with torch.device("meta"):
-            return build(kind, backbone, width, depth, latents)
+            return build(kind, backbone, width, depth, latents, levels, unit_level)
     except ConfigError as error:
         raise WeightsError(f"{source}: {error}") from error
