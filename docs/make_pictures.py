@@ -48,8 +48,10 @@ def main() -> None:
     write_image(side_by_side(row), ROOT / "docs" / "images" / "denoised.png")
 
     clean = data.astronaut()[0:160, 140:300]
-    versions = danet.NoiseGenerator().sample(clean, n=2, seed=1)
-    row = {"clean": clean, "generated noise, seed 1": versions[0], "a second sample": versions[1]}
+    generator = danet.NoiseGenerator()
+    row = {"clean": clean}
+    for level in (0.01, 0.03):
+        row[f"generated noise of level {level}"] = generator.sample(clean, 1, 1, level=level)[0]
     write_image(side_by_side(row, zoom=2), ROOT / "docs" / "images" / "generated.png")
 
 

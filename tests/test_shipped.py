@@ -97,6 +97,16 @@ def test_noise_is_made_of_the_right_strength(generator: danet.NoiseGenerator) ->
     assert 1 < deviation < 12
 
 
+@pytest.mark.parametrize("level", [0.005, 0.012, 0.024])
+def test_noise_of_a_level_has_that_level(generator: danet.NoiseGenerator, level: float) -> None:
+    found = []
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        clean = picture(name)[40:296, 100:356] / np.float32(255)
+        (noisy,) = generator.stream(clean, 1, seed=0, level=level)
+        found.append(metrics.noise_level(noisy, noisy - clean).channels.mean())
+    assert np.mean(found) == pytest.approx(level, rel=0.25)
+
+
 def pairs(data_root: Path, name: str) -> list[Any]:
     if name == "nam25":
         return data.folder_pairs(data_root / "nam25")
@@ -132,9 +142,10 @@ def test_generated_noise_is_closer_than_gaussian(
     for pair in pairs(data_root, "polyu"):
         clean, noisy = (side[128:384, 128:384] / 255.0 for side in data.read_pair(pair))
         noise = np.random.default_rng(0).normal(0, (noisy - clean).std(), clean.shape)
+        level = float(metrics.noise_level(noisy, noisy - clean).channels.mean())
         scores.append(
             (
-                metrics.akld(clean, noisy, generator.stream(clean, n=1, seed=0)),
+                metrics.akld(clean, noisy, generator.stream(clean, 1, seed=0, level=level)),
                 metrics.akld(clean, noisy, [clean + noise]),
             )
         )

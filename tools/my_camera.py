@@ -34,7 +34,13 @@ CONFIG = Path(__file__).parents[1] / "examples" / "my_camera.toml"
 CAMERA = "Sony"
 SCENES = ("toy", "waterhouse", "plant")  # which the whole frames do not show
 # A small denoiser, for an experiment of minutes.
-SMALL = ["mode=denoiser", "denoiser.width=16", "denoiser.depth=3", "patch_size=32"]
+SMALL = [
+    "mode=denoiser",
+    "by_level=false",
+    "denoiser.width=16",
+    "denoiser.depth=3",
+    "patch_size=32",
+]
 SMALL += ["batch_size=16", "extra_size=16"]
 
 

@@ -1,10 +1,10 @@
 """Bring trained networks into the package as weights of a name, measured and with their card.
 
-    DANET_DATA=... python tools/release.py --name photo runs/photo-7-denoiser
+    DANET_DATA=... python tools/release.py --name photo runs/photo-13-joint --network generator
 
 The runs are those of docs/recipes, in their order; each network is that of the last run with one,
-and the one that ships already where no run has one.  Of the notes, NAME-earlier.md has the rows of
-the runs that are not given, and NAME-limits.md the limits.
+and the one that ships already where no run has one, or it is not asked for.  Of the notes,
+NAME-earlier.md has the rows of the runs that are not given, and NAME-limits.md the limits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ trained on, are for non-commercial use.
 ## Data
 
 - PolyU real-world noisy images (Xu et al., 2018; non-commercial): the training scenes of a split by
-  scene, {pairs} pairs of pictures: 72 crops of 512 px, and tiles of 256 px from 18 whole frames.
-  Only those tiles are taken where the noise correlates with the clean picture's gradient by at most
-  0.12 and the means differ by at most one grey level.
+  scene: 72 crops of 512 px, and tiles of 256 px from 18 whole frames; for the generator, tiles of
+  128 px from both.  Only those tiles are taken where the noise correlates with the clean picture's
+  gradient by at most 0.12 and the means differ by at most one grey level.
 - Clean pictures, to which `danet.noise.DevelopedNoise` adds noise: the clean sides of those pairs
   and of the training scenes' whole frames; the 24 pictures of Kodak (free of restrictions), 500 of
   BSDS500 (non-commercial research), 100 crops of Urban100 and 10 pictures of DIV2K
@@ -90,9 +91,10 @@ ABOUT = {
 # photo: a denoiser and a noise generator for photographs
 
 The networks of "Dual Adversarial Network: Toward Real-world Noise Removal and Noise
-Generation" (ECCV 2020): UNets of width 32 and depth 5, trained by this library from random
-weights; photo-1 and photo-2 with the noise of `CameraPipeline`.  `Denoiser()` and
-`NoiseGenerator()` load them.""",
+Generation" (ECCV 2020), trained by this library from random weights: a UNet of width 32 and depth 5
+as the denoiser, and `danet.networks.Modulated` of width 16 and depth 3 as the generator.
+`Denoiser()` and `NoiseGenerator()` load them.  photo-1 and photo-2 learned from the noise of
+`CameraPipeline`; the generator is that of the last run, whose denoiser does not ship.""",
     "photo-fast": """\
 # photo-fast: a denoiser for photographs, three times as fast as photo
 
@@ -102,9 +104,9 @@ by this library from random weights on the truth and on what `photo` gives.
 }
 
 
-def install(runs: list[Path], shipped: Path) -> None:
+def install(runs: list[Path], shipped: Path, kinds: Sequence[weights.Kind]) -> None:
     """Copy the networks into the package in half precision."""
-    for kind in KINDS:
+    for kind in kinds:
         folders = [folder for run in runs if (folder := run / "model" / kind).is_dir()]
         if folders:
             network = weights.load_network(folders[-1], kind).half()
@@ -155,7 +157,7 @@ def measured_table(result: dict[str, Any]) -> str:
             "",
             f"| AKLD on PolyU's val crops, {noise['fakes']} fakes | |",
             "|---|---|",
-            f"| the generator | {noise['akld']:.3f} |",
+            f"| the generator, told the pair's noise level | {noise['akld']:.3f} |",
             "| Gaussian noise of the pair's own standard deviation | "
             f"{noise['akld_gaussian']:.3f} |",
         ]
@@ -177,11 +179,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--name", choices=ABOUT, default="photo")
+    parser.add_argument("--network", choices=KINDS, action="append", help="by default both")
     parser.add_argument("--notes", type=Path, default=ROOT / "docs" / "recipes")
     add_data_argument(parser)
     options = parser.parse_args()
     name, shipped = options.name, SHIPPED / options.name
-    install(options.runs, shipped)
+    install(options.runs, shipped, options.network or KINDS)
     result = measure_all(name, options.data)
     table = measured_table(result)
     worse = sum(result[key]["pictures_made_worse"] for key in SETS.values())
@@ -192,7 +195,6 @@ def main() -> None:
         if (path := shipped / kind / "model.safetensors").exists()
     ]
     card = CARD.format(
-        pairs=max(json.loads((run / "config.json").read_text())["pairs"] for run in options.runs),
         training=training_table(options.runs, options.notes / f"{name}-earlier.md"),
         hardware=result["hardware"],
         dtype=result["dtype"],

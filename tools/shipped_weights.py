@@ -60,7 +60,7 @@ def fidelity(denoiser: danet.Denoiser, pictures: Sequence[NDArray[np.uint8]]) ->
 
 
 def generation(generator: danet.NoiseGenerator, pairs: Pictures, fakes: int) -> dict[str, Any]:
-    """Mean AKLD of generated and of Gaussian noise."""
+    """Mean AKLD of generated and of Gaussian noise, both as strong as the real one."""
 
     def gaussian(clean: NDArray[np.float32], noisy: NDArray[np.float32]) -> Iterator[Any]:
         rng, deviation = np.random.default_rng(0), (noisy - clean).std()
@@ -70,7 +70,9 @@ def generation(generator: danet.NoiseGenerator, pairs: Pictures, fakes: int) -> 
     generated, white = [], []
     for pair in tqdm(pairs, desc="AKLD"):
         clean, noisy = (picture.astype(np.float32) / 255 for picture in pair)
-        generated.append(metrics.akld(clean, noisy, generator.stream(clean, fakes, seed=0)))
+        level = float(metrics.noise_level(noisy, noisy - clean).channels.mean())
+        versions = generator.stream(clean, fakes, seed=0, level=level)
+        generated.append(metrics.akld(clean, noisy, versions))
         white.append(metrics.akld(clean, noisy, gaussian(clean, noisy)))
     return {
         "pictures": len(pairs),

@@ -324,9 +324,7 @@ def test_starting_from_a_model_of_another_size(config: TrainConfig, tiny_weights
         (NetworkConfig(width=4, depth=4), "UNet denoiser of width 4 and depth 4"),
         (NetworkConfig("dncnn", width=2, depth=5), "DnCNN denoiser of width 2 and depth 5"),
     ):
-        message = (
-            f"its network is a UNet denoiser of width 2 and depth 5, but the run has a {right}"
-        )
+        message = f"is a UNet denoiser of width 2 and depth 5, but the run has a {right}: see"
         with pytest.raises(ConfigError, match=message):
             train(replace(config, init_from=str(tiny_weights), denoiser=shape))
 

@@ -15,6 +15,7 @@ from danet import weights
 from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError
 from danet.files import atomic_write, locked
+from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.train.batches import Sources, batches, validation_pairs
 from danet.train.checkpoint import read_checkpoint, resume, save_checkpoint
 from danet.train.config import TrainConfig
@@ -250,11 +251,19 @@ def _load_initial(state: TrainState, name: str) -> None:
 
 def _load(learner: Learner[Any], path: Path, kind: weights.Kind) -> None:
     own, loaded = learner.network, weights.load_network(path, kind)
-    shapes = [(net.name, net.width, net.depth) for net in (loaded, own)]
-    if shapes[0] != shapes[1]:
-        found, right = (f"{name} of width {w} and depth {d}" for name, w, d in shapes)
-        raise ConfigError(f"{path}: its network is a {found}, but the run has a {right}")
+    found, right = map(_shape, (loaded, own))
+    if found != right:
+        raise ConfigError(
+            f"{path}: its network is a {found}, but the run has a {right}: see the settings {kind}"
+        )
     learner.load(loaded.state_dict())
+
+
+def _shape(network: DenoiserNetwork | GeneratorNetwork) -> str:
+    shape = f"{network.name} of width {network.width} and depth {network.depth}"
+    if isinstance(network, GeneratorNetwork) and network.latent_channels > 1:
+        shape += f" with {network.latent_channels} channels of z"
+    return shape
 
 
 def _to(batch: Pairs, device: torch.device, config: TrainConfig) -> Pairs:
