@@ -196,3 +196,10 @@ def test_command_records_what_the_catalogue_says(tmp_path: Path) -> None:
 def test_command_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "phto", "-o", str(tmp_path / "model.onnx")]) == 2
     assert "did you mean 'photo'" in capsys.readouterr().err
+
+
+def test_a_generator_by_level_says_its_unit(tmp_path: Path) -> None:
+    network = build("generator", "modulated", 2, 2, levels=(0.01, 0.02), unit_level=0.03)
+    export(network, tmp_path / "g.onnx")
+    facts = {one.key: one.value for one in onnx.load(tmp_path / "g.onnx").metadata_props}
+    assert facts["unit_level"] == "0.03"

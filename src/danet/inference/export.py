@@ -196,7 +196,9 @@ def _difference(
 
 
 def _properties(network: DenoiserNetwork | GeneratorNetwork, border: int) -> dict[str, str]:
+    known = isinstance(network, GeneratorNetwork) and network.levels
     return {
+        **({"unit_level": str(network.unit_level)} if known else {}),
         "network": network.name,
         "width": str(network.width),
         "depth": str(network.depth),

@@ -225,7 +225,7 @@ def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None
     types = dict(_CONFIG_TYPES)
     if config.get("kind") == "generator":
         types |= {key: type_ for key, type_ in _OPTIONAL_TYPES.items() if key in config}
-    for key in config.keys() - types.keys():
+    for key in sorted(config.keys() - types.keys()):
         raise WeightsError(f"{path}: unknown key {key!r}")
     for key, expected in types.items():
         if key not in config:
