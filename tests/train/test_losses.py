@@ -93,12 +93,9 @@ def test_one_round_of_algorithm_1_agrees_with_the_authors(
         assert float(value.detach()) == pytest.approx(float(golden[name]), rel=1e-4, abs=2e-7), name
 
 
-@pytest.mark.parametrize(
-    ("patch_size", "deviation", "wanted"),
-    [(8, (), 1), (32, (), 1), (32, (0.02, 0.05, 0.01), 1), (8, (), 0)],
-)
+@pytest.mark.parametrize(("patch_size", "deviation"), [(8, ()), (32, ()), (32, (0.02, 0.05, 0.01))])
 def test_the_gradient_penalty_and_its_slope_are_those_of_autograd(
-    patch_size: int, deviation: tuple[float, ...], wanted: float
+    patch_size: int, deviation: tuple[float, ...]
 ) -> None:
     torch.manual_seed(0)
     critic = Discriminator(2, patch_size, deviation).double()
@@ -118,8 +115,8 @@ def test_the_gradient_penalty_and_its_slope_are_those_of_autograd(
         score = critic(*points).sum()
         hook.remove()
         (slopes,) = torch.autograd.grad(score, seen, create_graph=True)
-        expected = ((slopes.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt() - wanted).square()
-        found = gradient_penalty(critic, (real[0], real[1]), (fake[0], fake[1]), mix, wanted)
+        expected = ((slopes.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt() - 1).square()
+        found = gradient_penalty(critic, (real[0], real[1]), (fake[0], fake[1]), mix)
         torch.testing.assert_close(found, expected)
         weights = [w for name, w in critic.named_parameters() if name != "output.bias"]
         torch.testing.assert_close(

@@ -105,7 +105,7 @@ class AddNoise(ImageOnlyTransform):
         return {
             "strength": float(rng.uniform(*self.strength)),
             "level": None if self.level is None else float(rng.uniform(*self.level)),
-            "seed": int(self.random_generator.integers(2**63)),
+            "seed": int(rng.integers(2**63)),
         }
 
     def apply(

@@ -112,8 +112,6 @@ class LossConfig:
         tau_denoiser: weight tau1 of the denoiser's absolute error.
         tau_generator: weight tau2 of the difference of the smoothed noise, for the generator.
         penalty: weight lambda of the gradient penalties.
-        slope: what these hold the critic's slope to: 1 in the paper; with 0 the critic becomes flat
-            where it finds no difference, so that the game comes to rest instead of circling.
         error: of the denoiser: ``"absolute"``, the paper's, or ``"root-mean-square"``, as
             ``danet.train.losses.denoiser_losses`` says.
         reduction: of the absolute error where the denoiser learns from it alone: ``"mean"`` over
@@ -127,7 +125,6 @@ class LossConfig:
     tau_denoiser: Annotated[float, finite(0)] = 1000.0
     tau_generator: Annotated[float, finite(0)] = 10.0
     penalty: Annotated[float, finite(0)] = 10.0
-    slope: Annotated[float, finite(0)] = 1.0
     error: Literal["absolute", "root-mean-square"] = "absolute"
     reduction: Literal["mean", "sum"] = "mean"
     __pydantic_config__ = STRICT

@@ -34,19 +34,16 @@ def gradient_penalty(
     real: tuple[Tensor, Tensor],
     fake: tuple[Tensor, Tensor],
     mix: Tensor,
-    slope: float = 1.0,
 ) -> Tensor:
     """How far the critic's slope is from 1 between each real pair and its fake.
 
-    ``(|grad D(mix * real + (1 - mix) * fake)| - slope)^2``, the norm over all six channels.
+    ``(|grad D(mix * real + (1 - mix) * fake)| - 1)^2``, the norm over all six channels.
 
     Args:
         discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``.
         real: clean and noisy, each N x 3 x H x W.
         fake: N fake pairs of the same shapes.
         mix: N x 1 x 1 x 1 in [0, 1], the share of ``real`` in the point between.
-        slope: 1 in the paper; 0 is that of Mescheder et al., "Which training methods for GANs do
-            actually converge?" (ICML 2018), but between the pairs.
 
     Returns:
         N penalties, which can be differentiated in the critic's weights alone.
@@ -54,7 +51,7 @@ def gradient_penalty(
     clean, noisy = (mix * a + (1 - mix) * b for a, b in zip(real, fake, strict=True))
     gradients = discriminator.gradient(clean, noisy).to(clean.dtype)
     norm = (gradients.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
-    return (norm - slope).square()
+    return (norm - 1).square()
 
 
 def critic_losses(
@@ -66,7 +63,6 @@ def critic_losses(
     *,
     alpha: float = 0.5,
     penalty: float = 10.0,
-    slope: float = 1.0,
 ) -> dict[str, Tensor]:
     """What the discriminator minimises on one batch.
 
@@ -83,7 +79,6 @@ def critic_losses(
             N x 1 x 1 x 1 in [0, 1].
         alpha: weight of the generator's part; the denoiser's has 1 - alpha.
         penalty: weight lambda of the gradient penalties.
-        slope: as for `gradient_penalty`.
 
     Returns:
         Numbers without axes: ``"loss"``, to be minimised; and, for those that there are, the
@@ -106,12 +101,11 @@ def critic_losses(
         (torch.cat([clean] * count), torch.cat([noisy] * count)),
         (fakes[0], fakes[1]),
         torch.cat([mix for _, _, _, mix in games]),
-        slope,
     ).chunk(count)
     terms = {"loss": truth.new_zeros(())}
-    for (name, weight, _, _), score, excess in zip(games, judged, penalties, strict=True):
+    for (name, weight, _, _), score, slope in zip(games, judged, penalties, strict=True):
         terms[name] = (score - truth).mean()
-        terms[f"{name}_penalty"] = penalty * excess.mean()
+        terms[f"{name}_penalty"] = penalty * slope.mean()
         terms["loss"] = terms["loss"] + weight * (terms[name] + terms[f"{name}_penalty"])
     return terms
 

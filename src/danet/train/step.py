@@ -82,7 +82,6 @@ def _update_discriminator(
             (mixes[0], mixes[1]),
             alpha=weights.alpha,
             penalty=weights.penalty,
-            slope=weights.slope,
         )
 
     report: Losses = {}
