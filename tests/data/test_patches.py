@@ -70,6 +70,13 @@ def test_all_eight_orientations_are_drawn() -> None:
     assert len({patches[i][0].numpy().tobytes() for i in range(100)}) == 8
 
 
+def test_without_turning_sideways_rows_stay_rows() -> None:
+    pixels = np.arange(3, dtype=np.uint8).reshape(3, 1, 1) * np.ones((3, 3, 3), np.uint8)
+    patches = data.PairPatches([(pixels, pixels)], size=3, seed=1, sideways=False)
+    found = {tuple((patches[item][0][0] * 255).int().flatten().tolist()) for item in range(30)}
+    assert found == {(0, 0, 0, 1, 1, 1, 2, 2, 2), (2, 2, 2, 1, 1, 1, 0, 0, 0)}
+
+
 def test_strength_scales_the_noise(pairs: list[tuple[Pixels, Pixels]]) -> None:
     plain = data.PairPatches(pairs, 32, seed=0)
     double = data.PairPatches(pairs, 32, seed=0, strength=(2, 2))

@@ -92,6 +92,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("loss", "alpha", [-0.1, 1.1, "nan"], "from 0 to 1"),
         ("loss", "tau_denoiser", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("loss", "tau_generator", [-1.0, "inf", "nan"], "finite and at least 0"),
+        ("loss", "tau_correlation", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("loss", "penalty", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("optimizer", "denoiser", [-1.0, "inf", "nan"], "finite and at least 0"),
         ("", "critic_deviation", [[0.0], [-1.0], ["inf"], ["nan"]], "finite numbers above 0"),

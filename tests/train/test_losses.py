@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from danet.filters import TAPS_3, smooth
 from danet.networks import DenoiserNetwork, Discriminator, GeneratorNetwork, build
 from danet.train.losses import (
+    correlation_match,
     critic_losses,
     denoiser_losses,
     generator_losses,
@@ -174,6 +176,32 @@ def test_the_generator_starts_towards_noise_of_the_real_strength() -> None:
     assert between[1, 2] == pytest.approx(0.6, abs=0.1)
     along = (noise[..., 1:] * noise[..., :-1]).mean()
     assert 0.6 < float(along) < 0.9
+
+
+def _noise(seed: int, coarse: bool = False, grey: bool = False) -> Tensor:
+    noise = torch.randn((256, 3, 16, 16), generator=torch.Generator().manual_seed(seed))
+    noise = smooth(noise, TAPS_3) if coarse else noise
+    return noise.mean(dim=1, keepdim=True).expand_as(noise) if grey else noise
+
+
+def test_noise_of_the_same_correlations_costs_least() -> None:
+    clean = torch.full((256, 3, 16, 16), 0.5)
+    kinds: list[dict[str, bool]] = [{}, {"coarse": True}, {"grey": True}]
+    for kind in kinds:
+        real = clean + _noise(0, **kind)
+        costs = [
+            correlation_match(clean, real, *(clean + _noise(seed, **made) for seed in (1, 2)))
+            for made in kinds
+        ]
+        assert min(kinds, key=lambda made: costs[kinds.index(made)]) == kind
+
+
+def test_the_correlations_do_not_ask_how_strong_the_noise_is() -> None:
+    clean = torch.full((256, 3, 16, 16), 0.5)
+    real, *weak = (clean + 0.1 * _noise(seed, coarse=seed > 0) for seed in range(3))
+    strong = [clean + 10 * (side - clean) for side in weak]
+    expected = correlation_match(clean, real, *weak)
+    torch.testing.assert_close(correlation_match(clean, real, *strong), expected, rtol=1e-2, atol=0)
 
 
 def test_the_root_mean_square_is_a_mean_over_pictures() -> None:

@@ -66,9 +66,13 @@ def resize(picture: Pixels, size: int) -> Pixels:
     return resized.astype(picture.dtype)
 
 
-def turned(rng: np.random.Generator, picture: NDArray[Any]) -> NDArray[Any]:
-    """One of the eight flips and rotations of an H x W x C picture."""
+def turned(
+    rng: np.random.Generator, picture: NDArray[Any], *, sideways: bool = True
+) -> NDArray[Any]:
+    """One of the eight flips and rotations of an H x W x C picture, or of four that keep rows."""
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+    if not sideways:
+        turns -= turns % 2
     rotated: NDArray[Any] = np.rot90(picture, turns)
     return rotated[:, ::-1] if flip else rotated
 
@@ -85,6 +89,7 @@ class PairPatches(Dataset[tuple[Tensor, ...]]):
         scale: range of factors on the size of the noise, drawn uniformly in the logarithm; above 1
             makes it coarser.
         levels: how strong the noise of each pair is, in any unit; or none.
+        sideways: turn patches by a right angle, too.
 
     Items:
         (clean, noisy), each 3 x size x size, float32 in [0, 1]; with levels (clean, noisy, level).
@@ -99,10 +104,11 @@ class PairPatches(Dataset[tuple[Tensor, ...]]):
         strength: tuple[float, float] = (1.0, 1.0),
         scale: tuple[float, float] = (1.0, 1.0),
         levels: Sequence[float] = (),
+        sideways: bool = True,
     ) -> None:
         self.pairs = pairs
         self.size, self.seed, self.strength, self.scale = size, seed, strength, scale
-        self.levels = levels
+        self.levels, self.sideways = levels, sideways
         setting = f"a patch size of {size} with a scale from {scale[0]}"
         self.areas = areas((clean for clean, _ in pairs), round(size / scale[0]), setting)
 
@@ -121,7 +127,8 @@ class PairPatches(Dataset[tuple[Tensor, ...]]):
             # Rounded as the picture was.
             largest = np.float32(np.iinfo(noisy.dtype).max)
             y = np.rint(np.clip(x + factor * (y - x), 0, 1) * largest) / largest
-        both = turned(rng, np.concatenate([x, y], axis=-1)).transpose(2, 0, 1)
+        both = turned(rng, np.concatenate([x, y], axis=-1), sideways=self.sideways)
+        both = both.transpose(2, 0, 1)
         patches = torch.from_numpy(both.copy()).split(3)
         return (*patches, torch.tensor(factor * self.levels[number])) if self.levels else patches
 

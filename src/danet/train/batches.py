@@ -76,7 +76,7 @@ class Sources:
         weights = source.weights or [1.0] * len(roots)
         known = [_levels(pairs) for pairs in roots if config.by_level]
         real = [
-            PairPatches(pairs, size, seed, levels=levels)
+            PairPatches(pairs, size, seed, levels=levels, sideways=config.data.sideways)
             for pairs, levels in zip_longest(roots, known, fillvalue=())
         ]
         self.real = _mixed(real, weights, seed + 4)

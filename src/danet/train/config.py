@@ -111,6 +111,8 @@ class LossConfig:
             1 - alpha.
         tau_denoiser: weight tau1 of the denoiser's absolute error.
         tau_generator: weight tau2 of the difference of the smoothed noise, for the generator.
+        tau_correlation: weight of what the noise's colours and grain differ by, for the generator,
+            as ``danet.train.losses.correlation_match`` says; 0 in the paper.
         penalty: weight lambda of the gradient penalties.
         error: of the denoiser: ``"absolute"``, the paper's, or ``"root-mean-square"``, as
             ``danet.train.losses.denoiser_losses`` says.
@@ -124,6 +126,7 @@ class LossConfig:
     alpha: Annotated[float, SHARE] = 0.5
     tau_denoiser: Annotated[float, finite(0)] = 1000.0
     tau_generator: Annotated[float, finite(0)] = 10.0
+    tau_correlation: Annotated[float, finite(0)] = 0.0
     penalty: Annotated[float, finite(0)] = 10.0
     error: Literal["absolute", "root-mean-square"] = "absolute"
     reduction: Literal["mean", "sum"] = "mean"

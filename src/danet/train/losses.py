@@ -17,6 +17,7 @@ from danet.filters import TAPS_3, TAPS_5, TAPS_7, smooth
 from danet.networks import Discriminator
 
 __all__ = [
+    "correlation_match",
     "critic_losses",
     "denoiser_losses",
     "generator_losses",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 _LEVEL = 1 / 255
+_LAGS = 5
 # Down and to the right, for red, green and blue: far enough apart to be different noise.
 _SHIFTS = ((0, 6), (5, -3), (-5, -3))
 
@@ -170,11 +172,15 @@ def generator_losses(
     *,
     alpha: float = 0.5,
     tau: float = 10.0,
+    again: Tensor | None = None,
+    tau_correlation: float = 0.0,
 ) -> dict[str, Tensor]:
     """What the generator minimises on one batch.
 
     ``-alpha mean D(x, G(x, z)) + tau2 mean |F(G(x, z) - x) - F(y - x)|``, where F smooths by
     ``danet.filters.TAPS_5``.
+
+    With ``again``, `correlation_match` is added, which is not in the paper.
 
     Args:
         discriminator: the critic D, for patches of H = W = ``discriminator.patch_size``; None
@@ -184,22 +190,68 @@ def generator_losses(
         generated: G(x, z), N x 3 x H x W.
         alpha: weight of the generator's part in the critic.
         tau: weight tau2 of the difference of the smoothed noise.
+        again: G(x, z') of another z', N x 3 x H x W.
+        tau_correlation: weight of `correlation_match`.
 
     Returns:
         Numbers without axes: ``"loss"``, to be minimised; ``"mean_match"``, the difference of
-        the smoothed noise without its weight; and, if there is a critic, the
-        ``"adversarial"`` term.
+        the smoothed noise without its weight; if there is a critic, the ``"adversarial"`` term;
+        and with ``again`` ``"correlation_match"`` without its weight.
     """
     difference = smooth(generated - clean, TAPS_5) - smooth(noisy - clean, TAPS_5)
-    mean_match = difference.abs().mean()
-    if discriminator is None:
-        return {"loss": mean_match, "mean_match": mean_match}
-    adversarial = -alpha * _score(discriminator, clean, generated).mean()
-    return {
-        "loss": adversarial + tau * mean_match,
-        "adversarial": adversarial,
-        "mean_match": mean_match,
-    }
+    terms = {"mean_match": difference.abs().mean()}
+    loss = terms["mean_match"]
+    if discriminator is not None:
+        terms["adversarial"] = -alpha * _score(discriminator, clean, generated).mean()
+        loss = terms["adversarial"] + tau * loss
+    if again is not None:
+        terms["correlation_match"] = correlation_match(clean, noisy, generated, again)
+        loss = loss + tau_correlation * terms["correlation_match"]
+    return {"loss": loss, **terms}
+
+
+def correlation_match(clean: Tensor, noisy: Tensor, generated: Tensor, again: Tensor) -> Tensor:
+    """How far the colours and the grain of generated noise are from those of the real noise.
+
+    ``mean <c(G(x, z) - x) - c(y - x), c(G(x, z') - x) - c(y - x)>``, where c has the correlations
+    of a patch's noise between each two channels at lags of up to 5 pixels.  As z and z' are
+    independent, the expected value over them is the square of the expected difference: that
+    generated noise varies by chance costs nothing.  Not in the paper.
+
+    Args:
+        clean: x, N x 3 x H x W.
+        noisy: y, N x 3 x H x W.
+        generated: G(x, z), N x 3 x H x W.
+        again: G(x, z') of another z', N x 3 x H x W.
+
+    Returns:
+        A number without axes, of the lags' sum and the mean over pairs of channels; it can be
+        negative by chance.
+
+    Example:
+        >>> clean = torch.zeros(64, 3, 16, 16)
+        >>> fine = torch.randn(3, 64, 3, 16, 16)
+        >>> coarse = smooth(fine.flatten(0, 1), TAPS_3).view_as(fine)
+        >>> matched = correlation_match(clean, coarse[0], coarse[1], coarse[2])
+        >>> (matched < correlation_match(clean, coarse[0], fine[1], fine[2])).item()
+        True
+    """
+    real, first, second = (_correlations(side - clean) for side in (noisy, generated, again))
+    return ((first - real) * (second - real)).sum(dim=(2, 3)).mean()
+
+
+def _correlations(noise: Tensor) -> Tensor:
+    """N x 9 x (2 L + 1) x (2 L + 1): of each two channels, by dy and dx, lag 0 in the middle."""
+    centred = noise - noise.mean(dim=(2, 3), keepdim=True)
+    # A patch that has no noise has no correlations.
+    deviation = (centred.square().mean(dim=(2, 3), keepdim=True) + _LEVEL**2 / 12).sqrt()
+    height, width = noise.shape[-2:]
+    spectrum = torch.fft.rfft2(centred / deviation, s=(2 * height, 2 * width))
+    power = spectrum.unsqueeze(2) * spectrum.conj().unsqueeze(1)
+    covariance = torch.fft.irfft2(power.flatten(1, 2), s=(2 * height, 2 * width))
+    steps = torch.arange(-_LAGS, _LAGS + 1, device=noise.device)
+    correlations: Tensor = covariance[..., steps[:, None], steps] / (height * width)
+    return correlations
 
 
 def generator_start_losses(

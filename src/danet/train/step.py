@@ -131,17 +131,28 @@ def _update_generator(
     critic = state.discriminator.network if state.discriminator else None
     starts = state.update < config.generator_start
 
-    def losses(clean: Tensor, noisy: Tensor, latent: Tensor) -> Losses:
+    def losses(clean: Tensor, noisy: Tensor, latent: Tensor, another: Tensor | None) -> Losses:
         generated = learner.network(clean, latent)
         if starts:
             return generator_start_losses(clean, noisy, generated, latent)
-        alpha, tau = weights.alpha, weights.tau_generator
-        return generator_losses(critic, clean, noisy, generated, alpha=alpha, tau=tau)
+        return generator_losses(
+            critic,
+            clean,
+            noisy,
+            generated,
+            alpha=weights.alpha,
+            tau=weights.tau_generator,
+            again=None if another is None else learner.network(clean, another),
+            tau_correlation=weights.tau_correlation,
+        )
 
     used = batches if starts else batches[-1:]
     clean, noisy, *_ = (torch.cat(sides) for sides in zip(*used, strict=True))
     latent = torch.cat([_latent(learner.network, draws, *batch) for batch in used])
-    return descend(state, learner, losses, (clean, noisy, latent), config)
+    another = None
+    if weights.tau_correlation and not starts:
+        another = _latent(learner.network, draws, *batches[-1])
+    return descend(state, learner, losses, (clean, noisy, latent, another), config)
 
 
 def _critic_fakes(
