@@ -1,6 +1,6 @@
 """Bring trained networks into the package as weights of a name, measured and with their card.
 
-    DANET_DATA=... python tools/release.py --name photo runs/photo-13-joint --network generator
+    DANET_DATA=... python tools/release.py --name photo runs/photo-16-joint --network generator
 
 The runs are those of docs/recipes, in their order; each network is that of the last run with one,
 and the one that ships already where no run has one, or it is not asked for.  Of the notes,
