@@ -28,6 +28,7 @@ JOINT = {
     "generator/loss": 3.0,
     "generator/adversarial": 2.9,
     "generator/mean_match": 0.01,
+    "generator/correlation_match": 0.4,
 }
 RATES = {
     f"{network}/{term}": value
@@ -76,7 +77,7 @@ def test_the_picture(tmp_path: Path) -> None:
                 report.write_numbers(update, VALIDATION)
     assert write_curves(tmp_path) == tmp_path / "curves.png"
     with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.size == (1560, 1360)
+        assert picture.size == (1560, 1690)
         colors = picture.convert("RGB").getcolors(2**20)
     assert colors is not None
     assert len(colors) > 100
@@ -93,7 +94,7 @@ def test_a_joint_run(tmp_path: Path, drawn: dict[str, Any]) -> None:
             report.write_numbers(update, VALIDATION)
     write_curves(tmp_path)
     assert set(drawn) == {panel.title for panel in curves._PANELS}
-    keys = {curve.key for panel in curves._PANELS for curve in panel.curves}
+    keys = {key for panel in curves._PANELS for key in panel.curves}
     assert keys == {*JOINT, *RATES, *VALIDATION, "generator/start"}
     # The two losses of the generator are different ones.
     assert line(drawn["Generator: loss with the critic's part"], "loss")[0] == [4, 5, 6, 7, 8]

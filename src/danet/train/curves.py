@@ -23,112 +23,64 @@ __all__ = ["write_curves"]
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Updates and values."""
 
-_BLUE, _ORANGE, _GREEN, _GREY = "#1f6fb4", "#d2691e", "#2e8b57", "#666666"
+_COLORS = ("#1f6fb4", "#d2691e", "#2e8b57")
+_STYLES = ("-", "--", ":")
 _FEW = 50  # points, each of which gets a dot
 
 
-class _Curve(NamedTuple):
-    """One key of the log."""
-
-    key: str
-    label: str
-    color: str
-    factor: float = 1
-
-
 class _Panel(NamedTuple):
-    """Curves of one unit."""
+    """Curves of one unit: keys of the log, and what they are called."""
 
     title: str
     unit: str
-    curves: Sequence[_Curve]
+    curves: Mapping[str, str]
     log: bool = False
     # Of single batches, rather than exact.
     noisy: bool = True
+    sign: int = 1
 
 
-def _networks(key: str) -> list[_Curve]:
-    colors = {"denoiser": _BLUE, "generator": _ORANGE, "discriminator": _GREEN}
-    return [_Curve(f"{name}/{key}", name, color) for name, color in colors.items()]
+def _networks(key: str) -> dict[str, str]:
+    return {f"{name}/{key}": name for name in ("denoiser", "generator", "discriminator")}
 
 
+def _losses(network: str) -> dict[str, str]:
+    return {f"{network}/loss": "loss", f"{network}/adversarial": "critic's part"}
+
+
+def _games(ending: str = "") -> dict[str, str]:
+    return {
+        f"discriminator/denoiser{ending}": "of denoised",
+        f"discriminator/generator{ending}": "of generated",
+    }
+
+
+def _before_and_after(score: str) -> dict[str, str]:
+    return {f"validation/{score}": "denoised", f"validation/noisy_{score}": "noisy"}
+
+
+_DISTANCES = {
+    "generator/mean_match": "smoothed noise",
+    "generator/start": "start, by the local variance",
+}
+_MATCH = {"generator/correlation_match": "square"}
 _PANELS = [
+    _Panel("Denoiser: absolute error", "mean |R(y) - x|", {"denoiser/error": "error"}, log=True),
+    _Panel("Denoiser: loss with the critic's part", "loss", _losses("denoiser")),
     _Panel(
-        "Denoiser: absolute error",
-        "mean |R(y) - x|",
-        [_Curve("denoiser/error", "error", _BLUE)],
-        log=True,
+        "Generator: distance to the real noise", "mean absolute difference", _DISTANCES, log=True
     ),
-    _Panel(
-        "Denoiser: loss with the critic's part",
-        "loss",
-        [
-            _Curve("denoiser/loss", "loss", _BLUE),
-            _Curve("denoiser/adversarial", "critic's part", _GREEN),
-        ],
-    ),
-    _Panel(
-        "Generator: distance to the real noise",
-        "mean absolute difference",
-        [
-            _Curve("generator/mean_match", "smoothed noise", _ORANGE),
-            _Curve("generator/start", "start, by the local variance", _GREY),
-        ],
-        log=True,
-    ),
-    _Panel(
-        "Generator: loss with the critic's part",
-        "loss",
-        [
-            _Curve("generator/loss", "loss", _ORANGE),
-            _Curve("generator/adversarial", "critic's part", _GREEN),
-        ],
-    ),
-    _Panel(
-        "Critic: estimated distances",
-        "mean D(real) - mean D(fake)",
-        # The critic minimises the negative.
-        [
-            _Curve("discriminator/denoiser", "of denoised", _BLUE, -1),
-            _Curve("discriminator/generator", "of generated", _ORANGE, -1),
-        ],
-    ),
-    _Panel("Critic: loss", "loss", [_Curve("discriminator/loss", "loss", _GREEN)]),
-    _Panel(
-        "Critic: gradient penalties",
-        "penalty",
-        [
-            _Curve("discriminator/denoiser_penalty", "towards denoised", _BLUE),
-            _Curve("discriminator/generator_penalty", "towards generated", _ORANGE),
-        ],
-        log=True,
-    ),
+    _Panel("Generator: difference of the correlations", "sum over the lags", _MATCH),
+    _Panel("Generator: loss with the critic's part", "loss", _losses("generator")),
+    # The critic minimises the negative.
+    _Panel("Critic: estimated distances", "mean D(real) - mean D(fake)", _games(), sign=-1),
+    _Panel("Critic: loss", "loss", {"discriminator/loss": "loss"}),
+    _Panel("Critic: gradient penalties", "penalty", _games("_penalty"), log=True),
     _Panel("Gradients before clipping", "norm", _networks("gradient_norm"), log=True),
     _Panel("Learning rates", "learning rate", _networks("learning_rate"), noisy=False),
-    _Panel(
-        "Validation: PSNR",
-        "dB",
-        [
-            _Curve("validation/psnr", "denoised", _BLUE),
-            _Curve("validation/noisy_psnr", "noisy", _GREY),
-        ],
-        noisy=False,
-    ),
-    _Panel(
-        "Validation: SSIM",
-        "SSIM",
-        [
-            _Curve("validation/ssim", "denoised", _BLUE),
-            _Curve("validation/noisy_ssim", "noisy", _GREY),
-        ],
-        noisy=False,
-    ),
-    _Panel(
-        "Validation: AKLD, lower is closer",
-        "nats per pixel",
-        [_Curve("validation/akld", "generated", _ORANGE)],
-        noisy=False,
-    ),
+    _Panel("Validation: PSNR", "dB", _before_and_after("psnr"), noisy=False),
+    _Panel("Validation: SSIM", "SSIM", _before_and_after("ssim"), noisy=False),
+    _Panel("Validation: AKLD", "nats per pixel", {"validation/akld": "generated"}, noisy=False),
 ]
 
 
@@ -155,7 +107,7 @@ def write_curves(run: Path) -> Path:
     # Figure draws by Agg; pyplot would look for a screen.
     figures = require("matplotlib.figure", "train", "drawing curves")
     points = _read(run / "log.jsonl")
-    panels = [panel for panel in _PANELS if any(curve.key in points for curve in panel.curves)]
+    panels = [panel for panel in _PANELS if points.keys() & panel.curves]
     if not panels:
         raise DataError(f"{run / 'log.jsonl'} holds nothing to draw")
     columns = min(3, math.ceil(math.sqrt(len(panels))))
@@ -213,33 +165,29 @@ def _numbers(line: bytes) -> tuple[int, dict[str, float]]:
 
 def _draw(axes: Axes, panel: _Panel, points: Mapping[str, Points]) -> None:
     """Draw the curves of a panel that the log has."""
-    drawn = [
-        (curve, points[curve.key][0], curve.factor * points[curve.key][1])
-        for curve in panel.curves
-        if curve.key in points
-    ]
+    drawn = [(label, *points[key]) for key, label in panel.curves.items() if key in points]
     log = panel.log and all(values.min() > 0 for _, _, values in drawn)
     if log:
         axes.set_yscale("log")
-    for style, (curve, updates, values) in zip(("-", "--", ":"), drawn, strict=False):
-        line = values
+    for color, style, (label, updates, found) in zip(_COLORS, _STYLES, drawn, strict=False):
+        line = values = panel.sign * found
         if panel.noisy:
-            axes.plot(updates, values, color=curve.color, alpha=0.3, linewidth=0.8)
+            axes.plot(updates, values, color=color, alpha=0.3, linewidth=0.8)
             line = np.exp(_smooth(np.log(values))) if log else _smooth(values)
         axes.plot(
             updates,
             line,
-            color=curve.color,
+            color=color,
             # Exact lines may lie upon one another.
             linestyle="-" if panel.noisy else style,
             marker="o" if len(line) < _FEW else "",
             markersize=3,
-            label=f"{curve.label}: {line[-1]:.4g}",
+            label=f"{label}: {line[-1]:.4g}",
         )
     if not log:
         axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
         if panel.noisy:
-            _limit(axes, [values for _, _, values in drawn])
+            _limit(axes, [panel.sign * values for _, _, values in drawn])
     axes.set_title(panel.title, fontsize=11)
     axes.set_xlabel("update")
     axes.set_ylabel(panel.unit)
