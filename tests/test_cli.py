@@ -29,6 +29,7 @@ from danet.cli import main
 from danet.data import PackedPairs
 from danet.errors import ConfigError, DanetWarning
 from danet.networks import build
+from tests.images.dng import write_dng
 
 Run = Callable[..., int]
 SUMMARY = re.compile(r"danet: \d+ done, \d+ skipped, \d+ failed")
@@ -173,6 +174,25 @@ def test_recursive_keeps_the_folders_and_leaves_the_output_out(
         assert capsys.readouterr().err.splitlines() == ["danet: 4 done, 0 skipped, 0 failed"]
     assert run("denoise", "in", "-o", "flat") == 0
     assert files("flat") == ["1.png"]
+
+
+def test_raw_files_become_tiff_in_a_folder(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for package in ("imagecodecs", "rawpy", "tifffile"):
+        pytest.importorskip(package)
+    picture("in/shot.png")
+    write_dng(Path("in/shot.DNG"))
+    assert run("denoise", "in", "-o", "out") == 0
+    assert files("out") == ["shot.png", "shot.tif"]
+    developed, clean = images.read_pixels("in/shot.DNG"), images.read_pixels("out/shot.tif")
+    assert clean.dtype == np.uint16 and clean.shape == developed.shape
+    capsys.readouterr()
+    assert run("denoise", "in/shot.DNG", "-o", "out/shot.dng") == 2
+    (line,) = error_lines(capsys)
+    assert "no picture format has the suffix '.dng'; take .png" in line
+    picture("in/shot.tif")
+    assert run("denoise", "in", "-o", "more") == 2
+    (line,) = error_lines(capsys)
+    assert line == "in/shot.tif: another picture is already written to more/shot.tif"
 
 
 def test_existing_outputs_are_skipped(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

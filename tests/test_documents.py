@@ -26,6 +26,7 @@ from scipy.io import savemat
 import danet.train
 from danet.cli import main
 from danet.train import TrainConfig
+from tests.images.dng import write_dng
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -85,6 +86,7 @@ def save_samples(folder: Path) -> None:
     with Image.open(folder / "photo.jpg") as picture:
         picture.save(folder / "big.tif")
         np.save(folder / "noisy.npy", np.asarray(picture))
+    write_dng(folder / "shot.nef")  # DNG all the same
     for name in ("pairs", "my-pairs"):
         save_pairs(folder / name, "noisy/{}.png", "clean/{}.png", side=128)
     save_pairs(folder / "CC15", "{}_real.png", "{}_mean.png", 15)

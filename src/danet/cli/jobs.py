@@ -21,10 +21,13 @@ _OUTCOMES = ("done", "skipped", "failed")
 def denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
     """The pictures of `danet denoise`, each with the one file to write.
 
+    In a folder it has the picture's name, with ``.tif`` for that of a raw file.
+
     Raises:
         ConfigError: the output is a file, and the pictures are several.
     """
     from danet.data.pictures import PIXEL_FILES
+    from danet.images import RAW
 
     if output.suffix and not output.is_dir():
         if len(paths) == 1 and not paths[0].is_dir():
@@ -38,7 +41,8 @@ def denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
         done = output.resolve() if recursive else None
         for picture in _picture_files(path, recursive, done):
             name = picture.relative_to(path) if picture != path else Path(picture.name)
-            jobs.append((picture, [output / name]))
+            is_raw = picture.suffix.lower() in RAW
+            jobs.append((picture, [output / (name.with_suffix(".tif") if is_raw else name)]))
     return jobs
 
 
@@ -63,13 +67,14 @@ def _picture_files(path: Path, recursive: bool = False, but: Path | None = None)
     A folder without pictures is given itself, for ``refuse_folder`` when its turn comes.
     """
     from danet.data.pictures import PIXEL_FILES
+    from danet.images import RAW
 
     if not path.is_dir():
         return [path]
     found = sorted(
         file
         for file in (path.rglob("*") if recursive else path.iterdir())
-        if file.suffix.lower() in PIXEL_FILES
+        if file.suffix.lower() in PIXEL_FILES | RAW
         # Some systems put a hidden file of the same suffix beside each picture.
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
         and file.is_file()

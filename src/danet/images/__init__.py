@@ -8,10 +8,12 @@ from danet.images.conversion import (
     stack,
     to_tensor,
 )
+from danet.images.raw import SUFFIXES as RAW
 from danet.images.reading import READABLE, Frame, PictureFile, open_picture, read_image, read_pixels
 from danet.images.writing import format_of, process_file, write_frame, write_image
 
 __all__ = [
+    "RAW",
     "READABLE",
     "Frame",
     "ImageForm",

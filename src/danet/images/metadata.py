@@ -11,7 +11,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-__all__ = ["info_of", "page_exif", "parsed_exif"]
+__all__ = ["info_of", "page_exif", "parsed_exif", "tiff_exif"]
 
 _KEPT = (
     "comment",
@@ -62,7 +62,7 @@ def info_of(image: Image.Image) -> dict[str, Any]:
         exif = image.getexif()
         if ExifTags.Base.XResolution not in exif:  # Pillow makes one up
             info.pop("dpi", None)
-        info |= _tiff_exif(exif)
+        info |= tiff_exif(exif)
     else:
         info.pop("compression", None)  # a number, of BMP
         if data := image.info.get("exif"):
@@ -99,10 +99,11 @@ def page_exif(path: Path, page: Any) -> dict[str, bytes]:
     exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
     with path.open("rb") as file:
         exif.load_from_fp(file, page.offset)
-        return _tiff_exif(exif)
+        return tiff_exif(exif)
 
 
-def _tiff_exif(exif: Image.Exif) -> dict[str, bytes]:
+def tiff_exif(exif: Image.Exif) -> dict[str, bytes]:
+    """``exif`` as `Frame` has it, of the tags of a TIFF file without those of its layout."""
     for tag in _LAYOUT_TAGS:
         exif.pop(tag, None)
     for tag, value in exif.items():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from danet.errors import DanetError, ImageError, one_line
-from danet.images import deep
+from danet.images import deep, raw
 from danet.images.conversion import plain_mode
 from danet.images.metadata import info_of, page_exif, parsed_exif
 
@@ -62,7 +62,8 @@ class PictureFile:
     """An open picture file.
 
     Attributes:
-        format: as Pillow calls it, such as "JPEG"; "NPY" for an array of NumPy.
+        format: as Pillow calls it, such as "JPEG"; "NPY" for an array of NumPy, "RAW" for the raw
+            file of a camera.
         count: number of its frames or pages.
         frames: gives each of them once, as it is read.
     """
@@ -82,8 +83,9 @@ def open_picture(
     other modes without plain channels are converted as `danet.images.to_tensor` does.
 
     Args:
-        path: a file that Pillow reads, of a common format; or a ``.npy`` file, which is
-            memory-mapped.
+        path: a file that Pillow reads, of a common format; a ``.npy`` file, which is
+            memory-mapped; or a raw file of a camera, which rawpy develops to 16 bits in sRGB, and
+            turns upright.
         scratch: a folder to write the pixels of large TIFF files to when they are decoded, part by
             part: they are memory-mapped then, and the file is gone when they are.
 
@@ -93,8 +95,8 @@ def open_picture(
     Raises:
         ImageError: there is no such file, it is no picture, or it is damaged; it holds more than
             2000 pictures; it has more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which can
-            be raised; or it needs the packages of ``danet[formats]``.  Reading the frames raises
-            it as well.
+            be raised; or it needs the packages of ``danet[formats]`` or ``danet[raw]``.  Reading
+            the frames raises it as well.
 
     Example:
         >>> import tempfile
@@ -128,9 +130,13 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     Raises:
         ImageError: there is no such file, it is no picture, or it is damaged.
     """
-    with _reading(path), Image.open(path, formats=_formats()) as image:
-        image.load()
-        return ImageOps.exif_transpose(image)
+    with _reading(path):
+        if raw.is_raw(Path(path)):
+            pixels, _ = raw.develop(Path(path), check_size, bits=8)
+            return Image.fromarray(pixels.squeeze())
+        with Image.open(path, formats=_formats()) as image:
+            image.load()
+            return ImageOps.exif_transpose(image)
 
 
 def read_pixels(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -195,6 +201,8 @@ def _formats() -> list[str]:
 
 
 def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
+    if raw.is_raw(path):
+        return PictureFile("RAW", 1, _developed(path))
     if path.suffix.lower() == ".npy":
         # Mapped, so that a header cannot ask for more than the file holds.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -245,6 +253,12 @@ def _frame(path: Path, image: Image.Image, scratch: Path | None) -> Frame:
     if "icc_profile" not in plain.info:  # that of other colours
         info.pop("icc_profile", None)
     return Frame(np.asarray(plain), info)
+
+
+def _developed(path: Path) -> Iterator[Frame]:
+    with _reading(path):
+        frame = Frame(*raw.develop(path, check_size))
+    yield frame
 
 
 def _pages(path: Path, pages: Any, count: int, scratch: Path | None) -> Iterator[Frame]:

@@ -50,8 +50,9 @@ def process_file(
     orientation, colour profile, resolution, and the text of PNG; and, where a format stays
     what it is, the tables and the chroma subsampling of JPEG and the lossless compression of TIFF.
     A format that has no place for EXIF gets the picture turned upright.  Of a JPEG file with
-    previews (MPO), other formats than JPEG and TIFF get the first picture.  The new file is whole
-    or not there, and a file that was there before stays if anything fails.
+    previews (MPO), other formats than JPEG and TIFF get the first picture.  Raw files of cameras
+    have 16 bits in TIFF, PNG and ``.npy``, and 8 in the other formats.  The new file is whole or
+    not there, and a file that was there before stays if anything fails.
 
     Args:
         source: a file as for `open_picture`.
@@ -91,10 +92,16 @@ def process_file(
                 "take .tif, .gif, .webp or .png"
             )
         frames = (replace(frame, pixels=process(frame.pixels)) for frame in file.frames)
+        if file.format == "RAW" and file_format not in ("TIFF", "PNG", "NPY"):
+            frames = (replace(frame, pixels=_in_8_bits(frame.pixels)) for frame in frames)
         # The pages of TIFF alone can be of several sizes.
         several = count > 1 and file.format == file_format == "TIFF"
         size = deep.pixel_bytes(Path(source)) if several else 0
         _write(replace(file, count=count, frames=frames), target, file_format, quality, size)
+
+
+def _in_8_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return np.rint(pixels / 257).astype(np.uint8)
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
