@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from danet.errors import ImageError
+from danet.errors import DanetWarning, ImageError
 from danet.images import open_picture, process_file, tiff
 
 Pixels = NDArray[Any]
@@ -88,6 +90,68 @@ def test_xmp_is_kept(tmp_path: Path, source: str, target: str) -> None:
     with Image.open(tmp_path / f"b{target}") as image:
         image.load()
         assert image.info["xmp"] == XMP
+
+
+HDR = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+ xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description
+ xmlns:Container="http://ns.google.com/photos/1.0/container/"
+ xmlns:Item="http://ns.google.com/photos/1.0/container/item/"
+ xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"
+ xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0">
+ <Container:Directory><rdf:Seq><rdf:li rdf:parseType="Resource"><Container:Item
+ Item:Semantic="GainMap" Item:Mime="image/jpeg" Item:Length="900"/></rdf:li></rdf:Seq>
+ </Container:Directory></rdf:Description></rdf:RDF></x:xmpmeta>"""
+MOTION = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><d xmlns:Camera="http://ns.google.com/photos/1.0/camera/"
+ Camera:MotionPhoto='1' Camera:Other="2"><Camera:MicroVideoOffset>5</Camera:MicroVideoOffset>
+ </d></x:xmpmeta>"""
+EXTENDED = XMP.replace(b"/>", b' xmlns:n="http://ns.adobe.com/xmp/note/" n:HasExtendedXMP="F0"/>')
+
+
+@pytest.mark.parametrize(
+    ("xmp", "lost", "promises", "kept"),
+    [
+        (HDR, "the HDR gain map", [b"hdrgm:Version", b"GainMap"], b'xmp:Rating="4"'),
+        (HDR.replace(b" hdrgm:V", b"\nhdrgm:V"), "the HDR gain map", [b"hdrgm:V"], b"xmp:Rating"),
+        (MOTION, "the video", [b"Motion", b"Micro", b"5"], b'Camera:Other="2"'),
+        (EXTENDED, "the further XMP", [b"HasExtendedXMP"], b"adobe:ns:meta/"),
+    ],
+)
+@pytest.mark.parametrize("target", [".jpg", ".png", ".tif"])
+def test_what_is_left_out_is_named_and_no_more_promised(
+    tmp_path: Path, xmp: bytes, lost: str, promises: list[bytes], kept: bytes, target: str
+) -> None:
+    """Files of phones, which hold a second picture or a video behind the first."""
+    pixels = random_pixels((16, 24, 3))
+    second = [Image.new("L", (12, 8))]
+    Image.fromarray(pixels).save(
+        tmp_path / "a.jpg", "MPO", save_all=True, append_images=second, xmp=xmp
+    )
+    with pytest.warns(DanetWarning, match=rf"b{target}: written without {lost} of .*a.jpg$"):
+        process_file(tmp_path / "a.jpg", tmp_path / f"b{target}", unchanged)
+    with Image.open(tmp_path / f"b{target}") as image:
+        image.load()
+        result = image.info["xmp"]
+        assert image.size == (24, 16)
+        assert lost != "the HDR gain map" or getattr(image, "n_frames", 1) == 1
+    ElementTree.fromstring(result)
+    assert kept in result
+    assert not any(promise in result for promise in promises)
+    with warnings.catch_warnings():  # the second time there is nothing to name
+        warnings.simplefilter("error")
+        process_file(tmp_path / f"b{target}", tmp_path / f"c{target}", unchanged)
+
+
+def test_gain_maps_of_iso_are_named_too(tmp_path: Path) -> None:
+    Image.fromarray(random_pixels((16, 24, 3))).save(
+        tmp_path / "a.jpg", "MPO", save_all=True, append_images=[Image.new("L", (12, 8))]
+    )
+    segment = b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"
+    data = (tmp_path / "a.jpg").read_bytes()
+    head = data[:2] + b"\xff\xe2" + (len(segment) + 2).to_bytes(2, "big") + segment
+    (tmp_path / "a.jpg").write_bytes(head + data[2:])
+    with pytest.warns(DanetWarning, match="without the HDR gain map of"):
+        process_file(tmp_path / "a.jpg", tmp_path / "b.jpg", unchanged)
+    assert len(frames_of(tmp_path / "b.jpg")) == 1
 
 
 def test_the_comment_of_jpeg_is_kept(tmp_path: Path) -> None:

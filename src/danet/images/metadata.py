@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-__all__ = ["info_of", "page_exif", "parsed_exif", "tiff_exif"]
+__all__ = ["GAIN_MAP", "info_of", "page_exif", "parsed_exif", "tiff_exif"]
+
+GAIN_MAP = "the HDR gain map"
 
 _KEPT = (
     "comment",
@@ -43,6 +46,15 @@ _LAYOUT_TAGS = (
     ExifTags.Base.InterColorProfile,
 )
 
+# What lies beside the picture and is not read, and the names by which XMP promises it.
+_PROMISES = (
+    (GAIN_MAP, b"http://ns.adobe.com/hdr-gain-map/1.0/", rb"\w+"),
+    ("the video", b"http://ns.google.com/photos/1.0/camera/", rb"(?:MotionPhoto|MicroVideo)\w*"),
+    ("the further XMP", b"http://ns.adobe.com/xmp/note/", b"HasExtendedXMP"),
+    ("the files behind the picture", b"http://ns.google.com/photos/1.0/container/", b"Directory"),
+)
+_LONGEST_XMP = 2**16  # of JPEG.  Longer ones could keep the search busy.
+
 
 def parsed_exif(exif: bytes | None) -> Image.Exif | None:
     """EXIF that can be written again, or None."""
@@ -69,6 +81,12 @@ def info_of(image: Image.Image) -> dict[str, Any]:
             info["exif"] = data if data.startswith(_EXIF_HEADER) else _EXIF_HEADER + data
     if resolution := _resolution(info.pop("dpi", None)):
         info["dpi"] = resolution
+    if image.format in ("AVIF", "JPEG", "MPO"):
+        lost = {GAIN_MAP} if _has_gain_map(image) else set()
+        if xmp := info.get("xmp"):
+            info["xmp"], promised = _without_promises(xmp)
+            lost |= promised
+        info["lost"] = lost
     if isinstance(image, JpegImageFile):
         info["qtables"] = image.quantization
         sampling = get_sampling(image)
@@ -78,6 +96,28 @@ def info_of(image: Image.Image) -> dict[str, Any]:
     if isinstance(image, PngImageFile):
         info["text"] = dict(image.text)
     return info
+
+
+def _has_gain_map(image: Image.Image) -> bool:
+    """Whether a JPEG file has an HDR gain map of ISO 21496-1, whose parameters are in no XMP."""
+    segments: list[tuple[str, bytes]] = getattr(image, "applist", [])
+    return any(data.startswith(b"urn:iso:std:iso:ts:21496:-1") for _, data in segments)
+
+
+def _without_promises(xmp: bytes) -> tuple[bytes, set[str]]:
+    """XMP that promises nothing but the picture, and what it promised."""
+    lost: set[str] = set()
+    for what, space, names in _PROMISES if len(xmp) <= _LONGEST_XMP else ():
+        prefix = re.search(rb"xmlns:(\w+)\s*=\s*[\"']" + re.escape(space), xmp)
+        if prefix is None:
+            continue
+        name = rb"(" + prefix[1] + rb":" + names + rb")"
+        xmp, attributes = re.subn(rb"\s" + name + rb"\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
+        xmp, elements = re.subn(rb"(?s)<" + name + rb"\b[^>]*?(/>|>.*?</\1\s*>)", b"", xmp)
+        # The list of files says no more than the promises before it.
+        if attributes + elements and (names != b"Directory" or not lost):
+            lost.add(what)
+    return xmp, lost
 
 
 def _is_lossless(path: Path) -> bool:

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from danet.errors import DanetError, ImageError, one_line
 from danet.images import deep, raw
 from danet.images.conversion import plain_mode
-from danet.images.metadata import info_of, page_exif, parsed_exif
+from danet.images.metadata import GAIN_MAP, info_of, page_exif, parsed_exif
 
 __all__ = [
     "READABLE",
@@ -50,7 +50,7 @@ class Frame:
             float, as the file holds them.
         info: what else the file says, for `danet.images.process_file` to write again: EXIF,
             colour profile, resolution, text, the duration in milliseconds, and how the file
-            was compressed.
+            was compressed; and ``lost``, names of what lies beside the picture and is not read.
     """
 
     pixels: NDArray[Any]
@@ -217,6 +217,8 @@ def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
         return PictureFile("TIFF", count, _pages(path, pages, count, scratch))
     # GIF files are looked through quickly, and all but TIFF say how many they hold.
     count = _count(image.seek) if image.format == "TIFF" else getattr(image, "n_frames", 1)
+    if image.format == "MPO" and GAIN_MAP in info_of(image).get("lost", ()):  # behind the picture
+        return PictureFile("JPEG", 1, _frames(path, image, 1, scratch))
     return PictureFile(image.format or "", count, _frames(path, image, count, scratch))
 
 

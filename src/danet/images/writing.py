@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo, iTXt
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from danet.errors import DanetError, ImageError, one_line
+from danet.errors import DanetError, DanetWarning, ImageError, one_line
 from danet.files import atomic_write
 from danet.images import deep
 from danet.images.metadata import parsed_exif
@@ -69,6 +70,8 @@ def process_file(
         ImageError: the source cannot be read, or the format of the target cannot hold its
             depth, its transparency or its frames.
         DanetError: the target cannot be written.
+        DanetWarning: the source is a JPEG or AVIF file whose XMP promises what is not read: an HDR
+            gain map, the video of a motion photo.  It is left out, and the promise too.
 
     Example:
         >>> import tempfile
@@ -91,13 +94,23 @@ def process_file(
                 f"{target}: {file_format} holds one picture, and {source} has {count}; "
                 "take .tif, .gif, .webp or .png"
             )
-        frames = (replace(frame, pixels=process(frame.pixels)) for frame in file.frames)
+        lost: set[str] = set()
+
+        def treated() -> Iterator[Frame]:
+            for frame in file.frames:
+                lost.update(frame.info.get("lost", ()))
+                yield replace(frame, pixels=process(frame.pixels))
+
+        frames = treated()
         if file.format == "RAW" and file_format not in ("TIFF", "PNG", "NPY"):
             frames = (replace(frame, pixels=_in_8_bits(frame.pixels)) for frame in frames)
         # The pages of TIFF alone can be of several sizes.
         several = count > 1 and file.format == file_format == "TIFF"
         size = deep.pixel_bytes(Path(source)) if several else 0
         _write(replace(file, count=count, frames=frames), target, file_format, quality, size)
+    if lost:
+        message = f"{target}: written without {' and '.join(sorted(lost))} of {source}"
+        warnings.warn(message, DanetWarning, stacklevel=2)
 
 
 def _in_8_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
