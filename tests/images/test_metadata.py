@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
 
 from danet.errors import DanetWarning, ImageError
-from danet.images import open_picture, process_file, tiff
+from danet.images import Frame, open_picture, process_file, tiff, write_frame
 
 Pixels = NDArray[Any]
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
@@ -152,6 +154,78 @@ def test_gain_maps_of_iso_are_named_too(tmp_path: Path) -> None:
     with pytest.warns(DanetWarning, match="without the HDR gain map of"):
         process_file(tmp_path / "a.jpg", tmp_path / "b.jpg", unchanged)
     assert len(frames_of(tmp_path / "b.jpg")) == 1
+
+
+CHUNKS = {
+    b"cICP": bytes([9, 16, 0, 1]),
+    b"cHRM": bytes(range(32)),
+    b"gAMA": bytes([0, 1, 0, 0]),
+    b"sBIT": bytes([5, 6, 5]),
+    b"sRGB": bytes([1]),
+}
+
+
+def save_with_chunks(path: Path, pixels: Pixels, chunks: dict[bytes, bytes]) -> None:
+    write_frame(Frame(pixels, {"chunks": chunks}), path)
+    data = path.read_bytes()
+    assert all(name in data[33:] for name in chunks)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_chunks_of_colour_are_kept_in_png(tmp_path: Path, tifffile: Any, dtype: str) -> None:
+    pixels = random_pixels((16, 24, 3), dtype)
+    save_with_chunks(tmp_path / "a.png", pixels, CHUNKS)
+    process_file(tmp_path / "a.png", tmp_path / "b.png", unchanged)
+    with open_picture(tmp_path / "b.png") as file:
+        (frame,) = file.frames
+    assert frame.info["chunks"] == CHUNKS
+    np.testing.assert_array_equal(frame.pixels, pixels)
+
+
+def test_significant_bits_of_other_channels_are_left_out(tmp_path: Path) -> None:
+    info = PngInfo()
+    info.add(b"sBIT", bytes([5, 6, 5]))
+    Image.fromarray(random_pixels((16, 24, 3))).save(
+        tmp_path / "a.png", transparency=(1, 2, 3), pnginfo=info
+    )
+    process_file(tmp_path / "a.png", tmp_path / "b.png", unchanged)
+    with open_picture(tmp_path / "b.png") as file:
+        (frame,) = file.frames
+    assert frame.pixels.shape == (16, 24, 4)
+    assert frame.info["chunks"] == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "profile", "lost"),
+    [
+        (["cICP", "sRGB"], True, "the chunk cICP"),
+        (["cHRM", "gAMA"], False, "the chunk cHRM and the chunk gAMA"),
+        (["cHRM", "gAMA"], True, ""),
+        (["cHRM", "gAMA", "sRGB", "sBIT"], False, ""),
+        ([], False, ""),
+    ],
+)
+def test_colours_that_another_format_has_no_place_for_are_named(
+    tmp_path: Path, names: list[str], profile: bool, lost: str
+) -> None:
+    chunks = {name.encode(): CHUNKS[name.encode()] for name in names}
+    info: dict[str, Any] = {"chunks": chunks} | ({"icc_profile": b"profile"} if profile else {})
+    write_frame(Frame(random_pixels((16, 24, 3)), info), tmp_path / "a.png")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        process_file(tmp_path / "a.png", tmp_path / "b.jpg", unchanged)
+    messages = [str(warning.message) for warning in caught]
+    source, target = tmp_path / "a.png", tmp_path / "b.jpg"
+    assert messages == ([f"{target}: written without {lost} of {source}"] if lost else [])
+
+
+def test_the_chunks_of_srgb_are_not_missed(tmp_path: Path) -> None:
+    chunks = {
+        b"gAMA": (45455).to_bytes(4, "big"),
+        b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+    }
+    save_with_chunks(tmp_path / "a.png", random_pixels((16, 24, 3)), chunks)
+    process_file(tmp_path / "a.png", tmp_path / "b.jpg", unchanged)  # warnings are errors
 
 
 def test_the_comment_of_jpeg_is_kept(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-__all__ = ["GAIN_MAP", "info_of", "page_exif", "parsed_exif", "tiff_exif"]
+__all__ = ["GAIN_MAP", "info_of", "page_exif", "parsed_exif", "tiff_exif", "unusual_chunks"]
 
 GAIN_MAP = "the HDR gain map"
 
@@ -53,6 +55,13 @@ _PROMISES = (
     ("the further XMP", b"http://ns.adobe.com/xmp/note/", b"HasExtendedXMP"),
     ("the files behind the picture", b"http://ns.google.com/photos/1.0/container/", b"Directory"),
 )
+# What the chunks of PNG are for sRGB.
+_CHUNKS_OF_SRGB = {
+    b"cICP": bytes([1, 13, 0, 1]),
+    b"sRGB": bytes(1),
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+}
 _LONGEST_XMP = 2**16  # of JPEG.  Longer ones could keep the search busy.
 
 
@@ -95,7 +104,41 @@ def info_of(image: Image.Image) -> dict[str, Any]:
         info["lossless"] = _is_lossless(Path(os.fsdecode(image.filename)))
     if isinstance(image, PngImageFile):
         info["text"] = dict(image.text)
+        info["chunks"] = _colour_chunks(image)
     return info
+
+
+def _colour_chunks(image: PngImageFile) -> dict[bytes, bytes]:
+    """The chunks of a PNG file that say how its numbers are to be seen, beside a profile."""
+    chunks: dict[bytes, bytes] = {}
+    sizes = {name: len(data) for name, data in _CHUNKS_OF_SRGB.items()}
+    if "transparency" not in image.info:  # which becomes a channel that sBIT knows nothing of
+        sizes[b"sBIT"] = 3 if image.mode == "P" else len(image.getbands())
+    with Path(os.fsdecode(image.filename)).open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+            size = int.from_bytes(head[:4], "big")
+            if size == sizes.get(head[4:]):
+                chunks.setdefault(head[4:], file.read(size))
+                size = 0
+            file.seek(size + 4, os.SEEK_CUR)
+    return chunks
+
+
+def unusual_chunks(info: Mapping[str, Any]) -> set[str]:
+    """The chunks of PNG by which a picture is to be seen otherwise than in sRGB or its profile."""
+    chunks: dict[bytes, bytes] = info.get("chunks", {})
+    if b"cICP" in chunks:  # comes before all others, and before a profile
+        counting = [b"cICP"]
+    elif b"sRGB" in chunks or "icc_profile" in info:
+        counting = []
+    else:
+        counting = [b"gAMA", b"cHRM"]
+    return {
+        f"the chunk {name.decode()}"
+        for name in counting
+        if chunks.get(name, _CHUNKS_OF_SRGB[name]) != _CHUNKS_OF_SRGB[name]
+    }
 
 
 def _has_gain_map(image: Image.Image) -> bool:

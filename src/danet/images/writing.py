@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import AppendingTiffWriter
 from danet.errors import DanetError, DanetWarning, ImageError, one_line
 from danet.files import atomic_write
 from danet.images import deep
-from danet.images.metadata import parsed_exif
+from danet.images.metadata import parsed_exif, unusual_chunks
 from danet.images.reading import Frame, PictureFile, check_size, open_picture, upright
 from danet.images.tiff import TiffWriter
 
@@ -71,7 +71,8 @@ def process_file(
             depth, its transparency or its frames.
         DanetError: the target cannot be written.
         DanetWarning: the source is a JPEG or AVIF file whose XMP promises what is not read: an HDR
-            gain map, the video of a motion photo.  It is left out, and the promise too.
+            gain map, the video of a motion photo.  It is left out, and the promise too.  Or it is
+            a PNG file of other colours than sRGB, which the format of the target has no place for.
 
     Example:
         >>> import tempfile
@@ -99,6 +100,8 @@ def process_file(
         def treated() -> Iterator[Frame]:
             for frame in file.frames:
                 lost.update(frame.info.get("lost", ()))
+                if file_format != "PNG":
+                    lost.update(unusual_chunks(frame.info))
                 yield replace(frame, pixels=process(frame.pixels))
 
         frames = treated()
@@ -296,6 +299,8 @@ def _options(info: Mapping[str, Any], file_format: str, quality: int | None) -> 
         if "xmp" in options:
             texts.setdefault(_XMP_KEY, iTXt(_utf8(options["xmp"])))
         options["pnginfo"] = _png_text(texts)
+        for name, data in info.get("chunks", {}).items():
+            options["pnginfo"].add(name, data)
     options.update(_QUALITY.get(file_format, {}))
     if file_format == "WEBP" and info.get("lossless"):
         options |= {"lossless": True, "exact": True}
