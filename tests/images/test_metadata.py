@@ -292,6 +292,30 @@ def test_pages_of_several_depths(tmp_path: Path, tifffile: Any) -> None:
         np.testing.assert_array_equal(result, page, strict=True)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_smaller_copies_are_named(tmp_path: Path, tifffile: Any, dtype: str) -> None:
+    pixels = random_pixels((32, 48, 3), dtype)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(pixels, subifds=1, photometric="rgb", metadata=None)
+        writer.write(pixels[::2, ::2], subfiletype=1, photometric="rgb", metadata=None)
+    with pytest.warns(DanetWarning, match=r"b.tif: written without the pictures in SubIFDs of "):
+        process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
+    (result,) = frames_of(tmp_path / "b.tif")
+    np.testing.assert_array_equal(result, pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_no_description_of_a_layout_that_is_no_more(
+    tmp_path: Path, tifffile: Any, dtype: str
+) -> None:
+    pixels = random_pixels((3, 32, 48), dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", planarconfig="separate")
+    process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert file.pages[0].description == ""
+        np.testing.assert_array_equal(file.asarray(), np.moveaxis(pixels, 0, -1))
+
+
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 def test_planes_are_put_together(tmp_path: Path, tifffile: Any, planes: str) -> None:
     pixels = random_pixels((16, 32, 3), "uint16")

@@ -176,7 +176,7 @@ def _is_lossless(path: Path) -> bool:
     return False
 
 
-def page_exif(path: Path, page: Any) -> dict[str, bytes]:
+def page_exif(path: Path, page: Any) -> dict[str, Any]:
     """The EXIF of a page of a TIFF file that Pillow cannot open."""
     exif = Image.Exif()
     exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
@@ -185,8 +185,15 @@ def page_exif(path: Path, page: Any) -> dict[str, bytes]:
         return tiff_exif(exif)
 
 
-def tiff_exif(exif: Image.Exif) -> dict[str, bytes]:
-    """``exif`` as `Frame` has it, of the tags of a TIFF file without those of its layout."""
+def tiff_exif(exif: Image.Exif) -> dict[str, Any]:
+    """``exif`` as `Frame` has it, of the tags of a TIFF file without those of its layout.
+
+    With ``lost`` where the page has smaller copies.
+    """
+    lost = {"lost": {"the pictures in SubIFDs"}} if ExifTags.Base.SubIFDs in exif else {}
+    # By which tifffile knows the layout of what it wrote itself.
+    if str(exif.get(ExifTags.Base.ImageDescription)).startswith('{"shape":'):
+        del exif[ExifTags.Base.ImageDescription]
     for tag in _LAYOUT_TAGS:
         exif.pop(tag, None)
     for tag, value in exif.items():
@@ -194,9 +201,9 @@ def tiff_exif(exif: Image.Exif) -> dict[str, bytes]:
             exif[tag] = value.encode("latin-1", "replace")  # as it was read; Pillow writes ASCII
     try:
         exif.bigtiff = False  # that is of the file it comes from
-        return {"exif": exif.tobytes()} if len(exif) else {}
+        return lost | ({"exif": exif.tobytes()} if len(exif) else {})
     except Exception:  # tags of odd types; the picture matters more
-        return {}
+        return lost
 
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:
