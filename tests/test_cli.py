@@ -121,6 +121,36 @@ def test_denoise_one_picture_to_a_folder_with_the_name_of_a_file(run: Run) -> No
     assert files("out.png") == ["noisy.png"]
 
 
+def test_a_slash_makes_a_folder_of_any_name(run: Run) -> None:
+    picture("noisy.png")
+    assert run("denoise", "noisy.png", "-o", "2026.11.25/") == 0
+    assert files("2026.11.25") == ["noisy.png"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["denoise", "", "-o", "out"],
+        ["denoise", "in", "-o", ""],
+        ["denoise", "in", "-o", "out", "--mask", ""],
+        ["generate", "", "-o", "out"],
+        ["data", "prepare", "folder", "", "out"],
+        ["train", ""],
+        ["export", "-o", ""],
+        ["weights", "import", ""],
+    ],
+)
+def test_an_empty_word_is_not_this_folder(
+    run: Run, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture("in/noisy.png")
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "an empty word names no file; for this folder give ." in capsys.readouterr().err
+    assert files(".") == ["in/noisy.png"]
+
+
 def test_the_tile_changes_nothing_that_can_be_seen(run: Run) -> None:
     picture("noisy.png", height=200, width=300)
     assert run("denoise", "noisy.png", "-o", "whole.png") == 0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import danet
 from danet.cli import bench, data, export, pictures, weights
-from danet.cli.console import FAILED, complain, owned_process
+from danet.cli.console import FAILED, complain, given_path, owned_process
 from danet.errors import DanetError, one_line
 
 __all__ = ["main"]
@@ -52,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_commands(commands)
 
     train = commands.add_parser("train", help="train networks as a TOML file says")
-    train.add_argument("config", type=Path, metavar="CONFIG", help="the TOML file")
+    train.add_argument("config", type=given_path, metavar="CONFIG", help="the TOML file")
     train.add_argument(
         "changes",
         nargs="*",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from danet.cli.console import add_network_arguments, at_least, network_settings
+from danet.cli.console import add_network_arguments, at_least, given_path, network_settings
 from danet.errors import ConfigError
 
 __all__ = ["add_commands"]
@@ -45,14 +45,14 @@ def add_commands(commands: Any) -> None:
     )
     noise.add_argument(
         "--pgap",
-        type=Path,
+        type=given_path,
         metavar="PAIRS",
         help="measure PGap too, by training denoisers on this folder of real pairs of other "
         "scenes, on the train part of its split.json if there is one",
     )
     noise.add_argument(
         "--pgap-cache",
-        type=Path,
+        type=given_path,
         metavar="FOLDER",
         help="keep these denoisers here, for other generators",
     )
@@ -62,13 +62,13 @@ def add_commands(commands: Any) -> None:
     submit.add_argument(
         "form", choices=_OUTPUTS, metavar="FORM", help=f"one of {', '.join(_OUTPUTS)}"
     )
-    submit.add_argument("root", type=Path, metavar="ROOT", help="the folder of the data set")
+    submit.add_argument("root", type=given_path, metavar="ROOT", help="the folder of the data set")
     add_network_arguments(submit)
     _add_ensemble_argument(submit)
     submit.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=given_path,
         metavar="OUT",
         help=f"what to write (default: {', '.join(_OUTPUTS.values())})",
     )
@@ -80,7 +80,7 @@ def _add_dataset_arguments(
 ) -> None:
     parser.add_argument(
         "root",
-        type=Path,
+        type=given_path,
         metavar="ROOT",
         nargs="?" if _HARMLESS in datasets else None,
         help="the folder of the data set"
@@ -103,7 +103,7 @@ def _add_dataset_arguments(
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=given_path,
         metavar="FOLDER",
         help=f"folder for report.json, .csv and .md (default: {folder}/NAME)",
     )

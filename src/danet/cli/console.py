@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from danet.errors import ConfigError, one_line
@@ -21,6 +22,7 @@ __all__ = [
     "add_network_arguments",
     "at_least",
     "complain",
+    "given_path",
     "network_settings",
     "owned_process",
     "say",
@@ -41,6 +43,16 @@ def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def given_path(text: str) -> Path:
+    """What argparse turns a word by into a path, and an empty one is refused by.
+
+    Python takes it for the current folder; it comes of a variable of the shell that is not set.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("an empty word names no file; for this folder give .")
+    return Path(text)
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:

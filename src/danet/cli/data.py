@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from danet.cli.console import at_least
+from danet.cli.console import at_least, given_path
 from danet.errors import ConfigError
 
 __all__ = ["add_commands"]
@@ -25,7 +24,7 @@ def add_commands(commands: Any) -> None:
     _add_source_arguments(prepare, part="train")
     prepare.add_argument(
         "output",
-        type=Path,
+        type=given_path,
         metavar="OUT",
         help="the folder to write; one that was interrupted is completed",
     )
@@ -51,7 +50,10 @@ def add_commands(commands: Any) -> None:
     check = commands.add_parser("check", help="find faulty pairs")
     _add_source_arguments(check, part="all")
     check.add_argument(
-        "output", type=Path, metavar="OUT", help="the folder to write pairs.csv and worst.png to"
+        "output",
+        type=given_path,
+        metavar="OUT",
+        help="the folder to write pairs.csv and worst.png to",
     )
     check.add_argument(
         "--tile",
@@ -74,7 +76,9 @@ def _add_source_arguments(parser: argparse.ArgumentParser, part: str) -> None:
     parser.add_argument(
         "layout", choices=_LAYOUTS, metavar="LAYOUT", help=f"one of {', '.join(_LAYOUTS)}"
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="the folder of the pictures")
+    parser.add_argument(
+        "source", type=given_path, metavar="SOURCE", help="the folder of the pictures"
+    )
     parser.add_argument(
         "--part",
         choices=("train", "val", "all"),

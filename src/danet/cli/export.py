@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from danet.cli.console import add_border_argument
+from danet.cli.console import add_border_argument, given_path
 
 __all__ = ["add_commands"]
 
@@ -20,7 +19,12 @@ def add_commands(commands: Any) -> None:
         help="a name of `danet weights list`, organisation/repository, or a path",
     )
     export.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help="such as denoiser.onnx"
+        "-o",
+        "--output",
+        type=given_path,
+        required=True,
+        metavar="FILE",
+        help="such as denoiser.onnx",
     )
     export.add_argument(
         "--kind",

@@ -18,10 +18,16 @@ Job = tuple[Path, list[Path]]
 _OUTCOMES = ("done", "skipped", "failed")
 
 
-def denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
+def denoise_jobs(paths: list[Path], output: Path, is_folder: bool, recursive: bool) -> list[Job]:
     """The pictures of `danet denoise`, each with the one file to write.
 
     In a folder it has the picture's name, with ``.tif`` for that of a raw file.
+
+    Args:
+        paths: files and folders.
+        output: a folder; or a file, if it has a suffix and is no folder.
+        is_folder: whether the output is one for certain.
+        recursive: whether to look into the folders of folders.
 
     Raises:
         ConfigError: the output is a file, and the pictures are several.
@@ -29,7 +35,7 @@ def denoise_jobs(paths: list[Path], output: Path, recursive: bool) -> list[Job]:
     from danet.data.pictures import PIXEL_FILES
     from danet.images import RAW
 
-    if output.suffix and not output.is_dir():
+    if output.suffix and not (is_folder or output.is_dir()):
         if len(paths) == 1 and not paths[0].is_dir():
             return [(paths[0], [output])]
         if output.suffix.lower() in PIXEL_FILES:

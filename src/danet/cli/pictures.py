@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet.cli.console import add_network_arguments, at_least, network_settings
+from danet.cli.console import add_network_arguments, at_least, given_path, network_settings
 from danet.cli.jobs import check_outputs, denoise_jobs, do_jobs, generate_jobs, refuse_folder
 from danet.errors import DataError
 
@@ -33,7 +34,7 @@ def add_commands(commands: Any) -> None:
     denoise.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=_output,
         required=True,
         metavar="OUT",
         help="a folder, in which pictures keep their names; or, for one picture, NAME.SUFFIX",
@@ -54,7 +55,7 @@ def add_commands(commands: Any) -> None:
         )
     denoise.add_argument(
         "--mask",
-        type=Path,
+        type=given_path,
         metavar="FILE",
         help="a picture of the same size, whose white takes the noise and whose black leaves it; "
         "it lies as the pixels in the file do, whatever the EXIF orientation",
@@ -118,7 +119,7 @@ def add_commands(commands: Any) -> None:
     generate.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=given_path,
         required=True,
         metavar="FOLDER",
         help="the folder to write NAME_00.png, NAME_01.png and so on to; floats become 16 bits",
@@ -130,7 +131,7 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "pictures",
         nargs="+",
-        type=Path,
+        type=given_path,
         metavar="PICTURES",
         help="picture files, or folders of them",
     )
@@ -144,6 +145,11 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_arguments(parser)
 
 
+def _output(text: str) -> tuple[Path, bool]:
+    """A path, and whether it is named as a folder, which a path does not remember."""
+    return given_path(text), text.endswith(("/", os.sep))
+
+
 def _strength(text: str) -> float:
     value = float(text)
     if not (math.isfinite(value) and value >= 0):
@@ -154,7 +160,8 @@ def _strength(text: str) -> float:
 def _denoise(options: argparse.Namespace) -> int:
     from danet.pretrained import Denoiser
 
-    jobs = denoise_jobs(options.pictures, options.output, options.recursive)
+    output, is_folder = options.output
+    jobs = denoise_jobs(options.pictures, output, is_folder, options.recursive)
     check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     denoiser.engine.settings.jobs = options.jobs

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from danet.cli.console import FAILED, complain
+from danet.cli.console import FAILED, complain, given_path
 from danet.errors import ConfigError, DanetError, one_line
 
 __all__ = ["add_commands"]
@@ -34,12 +34,14 @@ def add_commands(commands: Any) -> None:
     verify.set_defaults(command=_verify)
 
     bring = commands.add_parser("import", help="take a file of the paper's authors")
-    bring.add_argument("files", nargs="+", type=Path, metavar="FILE", help="such as DANetPlus.pt")
+    bring.add_argument(
+        "files", nargs="+", type=given_path, metavar="FILE", help="such as DANetPlus.pt"
+    )
     bring.set_defaults(command=_import)
 
     convert = commands.add_parser("convert", help="write weights as safetensors folders")
     convert.add_argument("source", metavar="IN", help=name)
-    convert.add_argument("output", type=Path, metavar="OUT", help="the folder to write")
+    convert.add_argument("output", type=given_path, metavar="OUT", help="the folder to write")
     convert.add_argument("--half", action="store_true", help="in half precision")
     convert.set_defaults(command=_convert)
 
@@ -70,7 +72,7 @@ def add_commands(commands: Any) -> None:
         metavar=("DATA", "METRIC", "VALUE"),
         help="a result, such as nam25 psnr 41.55",
     )
-    push.add_argument("--picture", type=Path, metavar="FILE", help="for the model card")
+    push.add_argument("--picture", type=given_path, metavar="FILE", help="for the model card")
     push.add_argument("--private", action="store_true", help="if the repository is made")
     push.set_defaults(command=_push)
 
