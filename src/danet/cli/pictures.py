@@ -73,7 +73,7 @@ def add_commands(commands: Any) -> None:
     denoise.add_argument(
         "--quality",
         type=at_least(1, 100),
-        help="quality of JPEG, WebP and AVIF (default: that of the picture if both are JPEG, "
+        help="quality of JPEG, WebP, AVIF and HEIC (default: that of the picture if both are JPEG, "
         "else 95)",
     )
     denoise.add_argument(

@@ -14,6 +14,8 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from danet.images import heif
+
 __all__ = ["GAIN_MAP", "info_of", "page_exif", "parsed_exif", "tiff_exif", "unusual_chunks"]
 
 GAIN_MAP = "the HDR gain map"
@@ -90,12 +92,7 @@ def info_of(image: Image.Image) -> dict[str, Any]:
             info["exif"] = data if data.startswith(_EXIF_HEADER) else _EXIF_HEADER + data
     if resolution := _resolution(info.pop("dpi", None)):
         info["dpi"] = resolution
-    if image.format in ("AVIF", "JPEG", "MPO"):
-        lost = {GAIN_MAP} if _has_gain_map(image) else set()
-        if xmp := info.get("xmp"):
-            info["xmp"], promised = _without_promises(xmp)
-            lost |= promised
-        info["lost"] = lost
+    info |= _beside(image)
     if isinstance(image, JpegImageFile):
         info["qtables"] = image.quantization
         sampling = get_sampling(image)
@@ -141,10 +138,19 @@ def unusual_chunks(info: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _has_gain_map(image: Image.Image) -> bool:
-    """Whether a JPEG file has an HDR gain map of ISO 21496-1, whose parameters are in no XMP."""
+def _beside(image: Image.Image) -> dict[str, Any]:
+    """``lost``, what the files of phones have beside the picture, and XMP without it."""
+    if image.format not in ("AVIF", "HEIF", "JPEG", "MPO"):
+        return {}
+    lost = heif.lost_parts(image)
     segments: list[tuple[str, bytes]] = getattr(image, "applist", [])
-    return any(data.startswith(b"urn:iso:std:iso:ts:21496:-1") for _, data in segments)
+    # Of ISO 21496-1, whose parameters are in no XMP.
+    if any(data.startswith(b"urn:iso:std:iso:ts:21496:-1") for _, data in segments):
+        lost.add(GAIN_MAP)
+    if "xmp" not in image.info:
+        return {"lost": lost}
+    xmp, promised = _without_promises(image.info["xmp"])
+    return {"lost": lost | promised, "xmp": xmp}
 
 
 def _without_promises(xmp: bytes) -> tuple[bytes, set[str]]:

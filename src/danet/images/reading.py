@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from danet.errors import DanetError, ImageError, one_line
-from danet.images import deep, raw
+from danet.images import deep, heif, raw
 from danet.images.conversion import plain_mode
 from danet.images.metadata import GAIN_MAP, info_of, page_exif, parsed_exif
 
@@ -30,10 +30,12 @@ __all__ = [
 ]
 
 # Suffixes, in lower case, of what is taken for a picture in a folder.
-READABLE = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+READABLE = frozenset(
+    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"} | heif.SUFFIXES
+)
 
 # No others are tried: some of Pillow's readers start programs, or take anything for theirs.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _LIMIT_ADVICE = "If they are meant, raise PIL.Image.MAX_IMAGE_PIXELS, or give --max-pixels"
 # In one file.  A chain of pages takes a time to follow that grows with the square of its length.
 _MOST_PICTURES = 2000
@@ -95,8 +97,8 @@ def open_picture(
     Raises:
         ImageError: there is no such file, it is no picture, or it is damaged; it holds more than
             2000 pictures; it has more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which can
-            be raised; or it needs the packages of ``danet[formats]`` or ``danet[raw]``.  Reading
-            the frames raises it as well.
+            be raised; or it needs the packages of ``danet[formats]``, ``danet[heic]`` or
+            ``danet[raw]``.  Reading the frames raises it as well.
 
     Example:
         >>> import tempfile
@@ -134,7 +136,7 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         if raw.is_raw(Path(path)):
             pixels, _ = raw.develop(Path(path), check_size, bits=8)
             return Image.fromarray(pixels.squeeze())
-        with Image.open(path, formats=_formats()) as image:
+        with Image.open(path, formats=_formats(Path(path))) as image:
             image.load()
             return ImageOps.exif_transpose(image)
 
@@ -195,8 +197,9 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ImageError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
-def _formats() -> list[str]:
+def _formats(path: Path) -> list[str]:
     Image.init()
+    heif.register(path)
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
@@ -208,7 +211,7 @@ def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         return PictureFile("NPY", 1, iter([Frame(array, {})]))
     try:
-        image = stack.enter_context(Image.open(path, formats=_formats()))
+        image = stack.enter_context(Image.open(path, formats=_formats(path)))
     except UnidentifiedImageError:
         if not deep.is_tiff(path):
             raise
@@ -218,8 +221,10 @@ def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
     # GIF files are looked through quickly, and all but TIFF say how many they hold.
     count = _count(image.seek) if image.format == "TIFF" else getattr(image, "n_frames", 1)
     if image.format == "MPO" and GAIN_MAP in info_of(image).get("lost", ()):  # behind the picture
-        return PictureFile("JPEG", 1, _frames(path, image, 1, scratch))
-    return PictureFile(image.format or "", count, _frames(path, image, count, scratch))
+        return PictureFile("JPEG", 1, _frames(path, image, [0], scratch))
+    if image.format == "HEIF":
+        return PictureFile("HEIF", 1, _frames(path, image, [image.tell()], scratch))
+    return PictureFile(image.format or "", count, _frames(path, image, range(count), scratch))
 
 
 def _count(go_to: Callable[[int], object]) -> int:
@@ -231,8 +236,10 @@ def _count(go_to: Callable[[int], object]) -> int:
     return number
 
 
-def _frames(path: Path, image: Image.Image, count: int, scratch: Path | None) -> Iterator[Frame]:
-    for number in range(count):
+def _frames(
+    path: Path, image: Image.Image, numbers: Iterable[int], scratch: Path | None
+) -> Iterator[Frame]:
+    for number in numbers:
         with _reading(path):
             image.seek(number)
             check_size(*image.size)

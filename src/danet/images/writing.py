@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from danet.errors import DanetError, DanetWarning, ImageError, one_line
 from danet.files import atomic_write
-from danet.images import deep
+from danet.images import deep, heif
 from danet.images.metadata import parsed_exif, unusual_chunks
 from danet.images.reading import Frame, PictureFile, check_size, open_picture, upright
 from danet.images.tiff import TiffWriter
@@ -30,9 +30,10 @@ _QUALITY: dict[str, dict[str, Any]] = {
     "MPO": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95},
     "AVIF": {"quality": 95},
+    "HEIF": {"quality": 95},
 }
 _ANIMATED = ("AVIF", "GIF", "MPO", "PNG", "WEBP")
-_WITH_EXIF = ("AVIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+_WITH_EXIF = ("AVIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
 _KEPT_INFO = ("comment", "exif", "icc_profile", "dpi", "xmp")
 _ALPHA = (2,)  # as TIFF calls it
 _XMP_TAG, _XMP_KEY = 700, "XML:com.adobe.xmp"
@@ -63,7 +64,7 @@ def process_file(
             or float; grey may not become colour in one frame of several.  The pixels of ``.npy``
             files and of large TIFF files are memory-mapped (``numpy.memmap``); `scratch_array` of
             `danet.files` makes room for such results.
-        quality: 1 to 100 for JPEG, WebP and AVIF, as Pillow has it; by default that of the
+        quality: 1 to 100 for JPEG, WebP, AVIF and HEIC, as Pillow has it; by default that of the
             source if both are JPEG, else 95.
 
     Raises:
@@ -125,12 +126,14 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
     Raises:
         ImageError: the suffix names no format that can be written.
+        ConfigError: the package that writes it is not installed.
 
     Example:
         >>> format_of("photo.JPG")
         'JPEG'
     """
     suffix = Path(path).suffix
+    heif.register(Path(path))
     file_format = Image.registered_extensions().get(suffix.lower())
     if file_format not in Image.SAVE:
         raise ImageError(

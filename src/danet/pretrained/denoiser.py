@@ -201,8 +201,8 @@ class Denoiser(Pretrained):
             residual: write the noise that is taken instead: around middle grey to files of
                 integers, and with its sign to files of floats and ``.npy``.
             self_ensemble: as for calling the denoiser.
-            quality: 1 to 100 for JPEG, WebP and AVIF; by default that of the source if both files
-                are JPEG, else 95.
+            quality: 1 to 100 for JPEG, WebP, AVIF and HEIC; by default that of the source if both
+                files are JPEG, else 95.
 
         Raises:
             ImageError: the source cannot be read, the mask does not fit, or the format of the
