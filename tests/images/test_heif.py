@@ -47,6 +47,17 @@ def test_what_the_file_says_is_kept(tmp_path: Path, source: str, target: str) ->
     assert np.abs(np.asarray(read_image(tmp_path / target)) - upright).mean() < 3
 
 
+def test_another_suffix_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    format_of(tmp_path / "a.heic")
+    smooth().save(tmp_path / "a.heic")
+    expected = read_pixels(tmp_path / "a.heic")
+    (tmp_path / "a.heic").rename(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "a.jpg"), expected)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"a\.jpg: .*pip install 'danet\[heic\]'"):
+        read_pixels(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_channels_are_kept(tmp_path: Path, mode: str) -> None:
     format_of(tmp_path / "a.heic")

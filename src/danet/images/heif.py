@@ -19,13 +19,17 @@ _PRIMARIES_OF_SRGB = (1, 2)
 _CURVES_OF_SRGB = (1, 2, 6, 13)
 
 
-def register(path: Path) -> None:
-    """Teach Pillow these files, if the path has one of their suffixes.
+def register(path: Path, head: bytes = b"") -> None:
+    """Teach Pillow these files, if the path has one of their suffixes, or the file begins so.
+
+    Args:
+        path: the file.
+        head: its first bytes, of a file that is to be read.
 
     Raises:
         ConfigError: pillow-heif is not installed.
     """
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES or head[4:10] == b"ftyphe":  # heic, heix, hevc ...
         require("pillow_heif", "heic", "a HEIC file").register_heif_opener()
 
 

@@ -199,7 +199,8 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def _formats(path: Path) -> list[str]:
     Image.init()
-    heif.register(path)
+    with path.open("rb") as file:
+        heif.register(path, file.read(10))
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
