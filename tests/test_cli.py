@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -125,6 +126,100 @@ def test_a_slash_makes_a_folder_of_any_name(run: Run) -> None:
     picture("noisy.png")
     assert run("denoise", "noisy.png", "-o", "2026.11.25/") == 0
     assert files("2026.11.25") == ["noisy.png"]
+
+
+class Stream(io.TextIOWrapper):
+    """A standard stream of bytes."""
+
+    def __init__(self, data: bytes = b"", is_terminal: bool = False) -> None:
+        self.held, self.is_terminal = io.BytesIO(data), is_terminal
+        super().__init__(self.held)
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
+@pytest.mark.parametrize(("words", "file_format"), [([], "PNG"), (["--format", "jpg"], "JPEG")])
+def test_standard_streams(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], file_format: str
+) -> None:
+    data, output = picture("noisy.png").read_bytes(), Stream()
+    assert run("denoise", "noisy.png", "-o", f"clean.{file_format.lower()}") == 0
+    Path("noisy.png").unlink()
+    monkeypatch.setattr(sys, "stdin", Stream(data))
+    monkeypatch.setattr(sys, "stdout", output)
+    assert run("denoise", "-", "-o", "-", *words) == 0
+    assert output.held.getvalue() == Path(f"clean.{file_format.lower()}").read_bytes()
+    with Image.open(io.BytesIO(output.held.getvalue())) as image:
+        assert image.format == file_format
+    monkeypatch.setattr(sys, "stdin", Stream(data))
+    assert run("denoise", "-", "-o", "named.png") == 0
+    assert files(".") == [f"clean.{file_format.lower()}", "named.png"]
+
+
+def test_warnings_name_the_streams(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture("noisy.png")
+    chunks = {b"cICP": bytes([9, 16, 0, 1])}
+    images.write_frame(images.Frame(images.read_pixels("noisy.png"), {"chunks": chunks}), "a.png")
+    monkeypatch.setattr(sys, "stdin", Stream(Path("a.png").read_bytes()))
+    monkeypatch.setattr(sys, "stdout", Stream())
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run("denoise", "-", "-o", "-", "--format", "jpg") == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == "danet: warning: -: written without the chunk cICP of -"
+
+
+def test_a_dash_with_a_folder_is_a_file(run: Run) -> None:
+    picture("noisy.png").rename("-")
+    assert run("denoise", "./-", "-o", "clean.png") == 0
+    assert files(".") == ["clean.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-", "-o", "-"], "-: not a picture of a known format"),
+        (["-", "-o", "out"], "out: a folder, in which the picture from standard input would have "),
+        (["-", "in", "-o", "-"], "-: standard output takes one picture; name a folder instead"),
+        (["in", "-o", "-"], "-: standard output takes one picture; name a folder instead"),
+        (["wide.npy", "-o", "-", "--format", "jpg"], "wide.npy: -: JPEG cannot hold uint16"),
+        (["in", "-o", "out", "--format", "png"], "--format is for -o - alone"),
+    ],
+)
+def test_streams_that_cannot_be_are_one_line(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    picture("in/noisy.png")
+    np.save("wide.npy", np.zeros((37, 50, 3), np.uint16))
+    output = Stream()
+    monkeypatch.setattr(sys, "stdin", Stream(b"no picture"))
+    monkeypatch.setattr(sys, "stdout", output)
+    assert run("denoise", *words) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"danet: error: {message}")
+    assert output.held.getvalue() == b""
+
+
+def test_no_picture_goes_to_a_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture("noisy.png")
+    monkeypatch.setattr(sys, "stdout", Stream(is_terminal=True))
+    assert run("denoise", "noisy.png", "-o", "-") == 2
+    assert "-: standard output is a terminal" in capfd.readouterr().err
+
+
+def test_an_unknown_format_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("denoise", "noisy.png", "-o", "-", "--format", "doc")
+    assert "no picture format has the suffix '.doc'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

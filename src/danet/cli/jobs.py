@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
+import warnings
 from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from danet.cli.console import FAILED, complain, say
 from danet.errors import ConfigError, DanetError, DataError, one_line
 
-__all__ = ["Job", "check_outputs", "denoise_jobs", "do_jobs", "generate_jobs", "refuse_folder"]
+__all__ = [
+    "STREAM",
+    "Job",
+    "check_outputs",
+    "denoise_jobs",
+    "do_jobs",
+    "generate_jobs",
+    "named_streams",
+    "refuse_folder",
+]
+
+# Standard input as a picture to read, standard output as the file to write.
+STREAM = Path("-")
 
 # A picture to read, and the files to write for it.
 Job = tuple[Path, list[Path]]
@@ -30,17 +46,29 @@ def denoise_jobs(paths: list[Path], output: Path, is_folder: bool, recursive: bo
         recursive: whether to look into the folders of folders.
 
     Raises:
-        ConfigError: the output is a file, and the pictures are several.
+        ConfigError: the output is a file or standard output, and the pictures are several; or it is
+            a folder, and the picture is standard input, which has no name.
     """
     from danet.data.pictures import PIXEL_FILES
     from danet.images import RAW
 
+    if output == STREAM:
+        if len(paths) > 1 or paths[0].is_dir():
+            raise ConfigError("-: standard output takes one picture; name a folder instead")
+        if sys.stdout.isatty():
+            raise ConfigError("-: standard output is a terminal; lead it to a file or a program")
+        return [(paths[0], [output])]
     if output.suffix and not (is_folder or output.is_dir()):
         if len(paths) == 1 and not paths[0].is_dir():
             return [(paths[0], [output])]
         if output.suffix.lower() in PIXEL_FILES:
             raise ConfigError(f"{output}: one file for several pictures; name a folder instead")
     _check_folder(output)
+    if STREAM in paths:
+        raise ConfigError(
+            f"{output}: a folder, in which the picture from standard input would have no name; "
+            "name a file, such as clean.png"
+        )
     jobs = []
     for path in paths:
         # With --recursive, a second run shall not take up the results of the first.
@@ -115,6 +143,49 @@ def check_outputs(jobs: list[Job]) -> None:
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+@contextmanager
+def named_streams(picture: Path, output: Path, suffix: str) -> Iterator[tuple[Path, Path]]:
+    """Files that stand for standard input and output, where these are given; else the paths.
+
+    Args:
+        picture: a path to read, or `STREAM`.
+        output: a path to write, or `STREAM`, to which the file goes at the end of the block.
+        suffix: of the file that goes to standard output.
+
+    Yields:
+        A file to read, and one to write.
+
+    Raises:
+        DanetError: the block's, which names the streams as they were given; so do its warnings.
+    """
+    if STREAM not in (picture, output):
+        yield picture, output
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        # In a file of its own, since some readers go to and fro in it.
+        source = Path(folder, "input") if picture == STREAM else picture
+        target = Path(folder, f"output{suffix}") if output == STREAM else output
+        if picture == STREAM:
+            with source.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+
+        def as_given(message: object) -> str:
+            named = str(message).replace(str(source), str(picture))
+            return named.replace(str(target), str(output))
+
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                yield source, target
+        except DanetError as error:
+            raise type(error)(as_given(error)) from error
+        for warning in caught:
+            warnings.warn(as_given(warning.message), warning.category, stacklevel=2)
+        if output == STREAM:
+            with target.open("rb") as result:
+                shutil.copyfileobj(result, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
 
 
 def refuse_folder(picture: Path) -> None:

@@ -13,8 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from danet.cli.console import add_network_arguments, at_least, given_path, network_settings
-from danet.cli.jobs import check_outputs, denoise_jobs, do_jobs, generate_jobs, refuse_folder
-from danet.errors import DataError
+from danet.cli.jobs import (
+    STREAM,
+    check_outputs,
+    denoise_jobs,
+    do_jobs,
+    generate_jobs,
+    named_streams,
+    refuse_folder,
+)
+from danet.errors import ConfigError, DanetError, DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +45,14 @@ def add_commands(commands: Any) -> None:
         type=_output,
         required=True,
         metavar="OUT",
-        help="a folder, in which pictures keep their names; or, for one picture, NAME.SUFFIX",
+        help="a folder, in which pictures keep their names; or, for one picture, NAME.SUFFIX, or - "
+        "for standard output",
+    )
+    denoise.add_argument(
+        "--format",
+        type=_suffix,
+        metavar="SUFFIX",
+        help="format of what goes to standard output: png, jpg, tif, webp ... (default: png)",
     )
     denoise.add_argument(
         "--strength",
@@ -131,9 +146,9 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "pictures",
         nargs="+",
-        type=given_path,
+        type=_input,
         metavar="PICTURES",
-        help="picture files, or folders of them",
+        help="picture files, or folders of them; danet denoise takes - for standard input",
     )
     parser.add_argument(
         "--max-pixels",
@@ -145,9 +160,26 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_arguments(parser)
 
 
+def _input(text: str) -> Path:
+    """A path; "-" is standard input, and ./- a file."""
+    path = given_path(text)
+    return path if path != STREAM or text == "-" else path.absolute()
+
+
+def _suffix(text: str) -> str:
+    from danet.images import format_of
+
+    suffix = f".{text.removeprefix('.')}"
+    try:
+        format_of(f"picture{suffix}")
+    except DanetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return suffix
+
+
 def _output(text: str) -> tuple[Path, bool]:
     """A path, and whether it is named as a folder, which a path does not remember."""
-    return given_path(text), text.endswith(("/", os.sep))
+    return _input(text), text.endswith(("/", os.sep))
 
 
 def _strength(text: str) -> float:
@@ -161,6 +193,8 @@ def _denoise(options: argparse.Namespace) -> int:
     from danet.pretrained import Denoiser
 
     output, is_folder = options.output
+    if options.format and output != STREAM:
+        raise ConfigError("--format is for -o - alone; else the suffix of the output names it")
     jobs = denoise_jobs(options.pictures, output, is_folder, options.recursive)
     check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
@@ -175,7 +209,8 @@ def _denoise(options: argparse.Namespace) -> int:
 
     def work(picture: Path, outputs: list[Path]) -> None:
         refuse_folder(picture)
-        denoise(picture, *outputs)
+        with named_streams(picture, outputs[0], options.format or ".png") as (source, target):
+            denoise(source, target)
 
     with _picture_limits(options.max_pixels):
         return do_jobs(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)
