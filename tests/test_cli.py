@@ -320,6 +320,23 @@ def test_raw_files_become_tiff_in_a_folder(run: Run, capsys: pytest.CaptureFixtu
     assert line == "in/shot.tif: another picture is already written to more/shot.tif"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_permissions_and_times(run: Run) -> None:
+    noisy = picture("in/noisy.png")
+    noisy.chmod(0o640)
+    os.utime(noisy, ns=(10**18, 10**18 + 5))
+    assert run("denoise", "in", "-o", "out") == 0
+    result = Path("out/noisy.png").stat()
+    assert result.st_mode & 0o777 == 0o640
+    assert result.st_mtime_ns > 10**18 + 5
+    Path("out/noisy.png").chmod(0o604)
+    assert run("denoise", "in", "-o", "out", "--preserve-times") == 0
+    result = Path("out/noisy.png").stat()
+    assert result.st_mode & 0o777 == 0o604
+    assert result.st_mtime_ns == 10**18 + 5
+    assert run("denoise", "missing.png", "-o", "out", "--preserve-times") == 2
+
+
 def test_existing_outputs_are_skipped(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, name in enumerate(["in/1.png", "in/2.png", "in/3.png"]):
         picture(name, seed)

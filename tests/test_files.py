@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_nothing_changes_when_the_block_fails(tmp_path: Path, error: type[BaseEx
         write_half()
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_permissions_are_handed_on(tmp_path: Path) -> None:
+    target = tmp_path / "note.txt"
+    target.write_text("before")
+    target.chmod(0o640)
+    with atomic_write(target) as temporary:
+        temporary.write_text("after")
+    assert target.stat().st_mode & 0o777 == 0o640
 
 
 def test_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:

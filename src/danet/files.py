@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path to write to, and move it onto ``path`` at the end.
 
     The temporary file lies in the same folder, which is made if need be, and has the same
-    suffix.  It is removed when the block raises anything, so ``path`` is then as it was.
+    suffix.  It is removed when the block raises anything, so ``path`` is then as it was.  A file
+    that was there hands its permissions on.
 
     Args:
         path: where the file shall be.
@@ -50,6 +52,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        with suppress(OSError):  # it is new, or the file system has no permissions
+            shutil.copymode(path, temporary)
         temporary.replace(path)
     except OSError as error:
         raise DanetError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -100,6 +100,11 @@ def add_commands(commands: Any) -> None:
         "--skip-existing", action="store_true", help="leave out pictures whose output is there"
     )
     denoise.add_argument(
+        "--preserve-times",
+        action="store_true",
+        help="give the output the time of the picture's last change",
+    )
+    denoise.add_argument(
         "--jobs",
         type=at_least(1),
         default=1,
@@ -210,7 +215,10 @@ def _denoise(options: argparse.Namespace) -> int:
     def work(picture: Path, outputs: list[Path]) -> None:
         refuse_folder(picture)
         with named_streams(picture, outputs[0], options.format or ".png") as (source, target):
+            times = source.stat() if source.exists() else None  # before it may be replaced
             denoise(source, target)
+            if options.preserve_times and times is not None:
+                os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     with _picture_limits(options.max_pixels):
         return do_jobs(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def process_file(
     A format that has no place for EXIF gets the picture turned upright.  Of a JPEG file with
     previews (MPO), other formats than JPEG and TIFF get the first picture.  Raw files of cameras
     have 16 bits in TIFF, PNG and ``.npy``, and 8 in the other formats.  The new file is whole or
-    not there, and a file that was there before stays if anything fails.
+    not there, and a file that was there before stays if anything fails.  It has the permissions of
+    the file that was there before, or else those of the source.
 
     Args:
         source: a file as for `open_picture`.
@@ -85,6 +87,7 @@ def process_file(
     """
     target = Path(target)
     file_format = _target_format(target)
+    is_new = not target.exists()
     with open_picture(source, target.parent) as file:
         count = file.count
         if file.format == "MPO" and file_format == "JPEG":
@@ -112,6 +115,9 @@ def process_file(
         several = count > 1 and file.format == file_format == "TIFF"
         size = deep.pixel_bytes(Path(source)) if several else 0
         _write(replace(file, count=count, frames=frames), target, file_format, quality, size)
+    if is_new:
+        with suppress(OSError):  # of another user, or a file system without permissions
+            shutil.copymode(source, target)
     if lost:
         message = f"{target}: written without {' and '.join(sorted(lost))} of {source}"
         warnings.warn(message, DanetWarning, stacklevel=2)
