@@ -320,6 +320,39 @@ def test_raw_files_become_tiff_in_a_folder(run: Run, capsys: pytest.CaptureFixtu
     assert line == "in/shot.tif: another picture is already written to more/shot.tif"
 
 
+@pytest.mark.parametrize("command", ["denoise", "generate"])
+def test_pictures_that_are_left_out_are_counted(
+    run: Run, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    picture("in/one.png")
+    for name in ("in/two.jxl", "in/three.PSD", "in/notes.txt", "in/.four.psd"):
+        Path(name).write_text("")
+    assert run(command, "in", "-o", "out") == 0
+    counts = "danet: 1 done, 0 skipped, 0 failed, 2 left out for the format"
+    assert capsys.readouterr().err.splitlines() == [f"{counts} (--verbose names them)"]
+    assert (
+        run(
+            command,
+            "in",
+            "-o",
+            "out",
+            "--verbose",
+            "--seed=1" if command == "generate" else "--jobs=2",
+        )
+        == 0
+    )
+    *lines, summary = capsys.readouterr().err.splitlines()
+    assert sorted(lines) == [
+        "danet: in/three.PSD: left out for its format",
+        "danet: in/two.jxl: left out for its format",
+    ]
+    assert summary == counts
+    assert len(files("out")) == 1
+    Path("in/one.png").unlink()
+    assert run(command, "in", "-o", "out") == 2
+    assert "danet: error: in: the folder holds no pictures" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
 def test_permissions_and_times(run: Run) -> None:
     noisy = picture("in/noisy.png")

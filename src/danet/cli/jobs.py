@@ -28,8 +28,15 @@ __all__ = [
 # Standard input as a picture to read, standard output as the file to write.
 STREAM = Path("-")
 
-# A picture to read, and the files to write for it.
+# A picture to read, and the files to write for it; none for one that is left out for its format.
 Job = tuple[Path, list[Path]]
+
+# Suffixes of pictures that folders hold, and that are not taken from there.
+_LEFT_OUT = frozenset(
+    {".crw", ".dds", ".exr", ".fits", ".hdr", ".ico", ".j2k", ".jp2", ".jpx", ".jxl", ".jxr"}
+    | {".pbm", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm", ".psb", ".psd", ".qoi", ".raw", ".tga"}
+    | {".wdp", ".xcf"}
+)
 
 _OUTCOMES = ("done", "skipped", "failed")
 
@@ -69,15 +76,15 @@ def denoise_jobs(paths: list[Path], output: Path, is_folder: bool, recursive: bo
             f"{output}: a folder, in which the picture from standard input would have no name; "
             "name a file, such as clean.png"
         )
-    jobs = []
-    for path in paths:
-        # With --recursive, a second run shall not take up the results of the first.
-        done = output.resolve() if recursive else None
-        for picture in _picture_files(path, recursive, done):
-            name = picture.relative_to(path) if picture != path else Path(picture.name)
-            is_raw = picture.suffix.lower() in RAW
-            jobs.append((picture, [output / (name.with_suffix(".tif") if is_raw else name)]))
-    return jobs
+
+    def outputs(picture: Path, path: Path) -> list[Path]:
+        name = picture.relative_to(path) if picture != path else Path(picture.name)
+        is_raw = picture.suffix.lower() in RAW
+        return [output / (name.with_suffix(".tif") if is_raw else name)]
+
+    # With --recursive, a second run shall not take up the results of the first.
+    done = output.resolve() if recursive else None
+    return [job for path in paths for job in _jobs_of(path, outputs, recursive, done)]
 
 
 def generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
@@ -88,14 +95,19 @@ def generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
     """
     _check_folder(folder)
     digits = max(2, len(str(n - 1)))
-    return [
-        (picture, [folder / f"{picture.stem}_{number:0{digits}d}.png" for number in range(n)])
-        for path in paths
-        for picture in _picture_files(path)
-    ]
+
+    def outputs(picture: Path, path: Path) -> list[Path]:
+        return [folder / f"{picture.stem}_{number:0{digits}d}.png" for number in range(n)]
+
+    return [job for path in paths for job in _jobs_of(path, outputs)]
 
 
-def _picture_files(path: Path, recursive: bool = False, but: Path | None = None) -> list[Path]:
+def _jobs_of(
+    path: Path,
+    outputs: Callable[[Path, Path], list[Path]],
+    recursive: bool = False,
+    but: Path | None = None,
+) -> list[Job]:
     """The pictures in a folder, without hidden ones and those below ``but``; or a file itself.
 
     A folder without pictures is given itself, for ``refuse_folder`` when its turn comes.
@@ -104,17 +116,19 @@ def _picture_files(path: Path, recursive: bool = False, but: Path | None = None)
     from danet.images import RAW
 
     if not path.is_dir():
-        return [path]
+        return [(path, outputs(path, path))]
+    taken = PIXEL_FILES | RAW
     found = sorted(
         file
         for file in (path.rglob("*") if recursive else path.iterdir())
-        if file.suffix.lower() in PIXEL_FILES | RAW
+        if file.suffix.lower() in taken | _LEFT_OUT
         # Some systems put a hidden file of the same suffix beside each picture.
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
         and file.is_file()
         and (but is None or but not in file.resolve().parents)
     )
-    return found or [path]
+    jobs = [(file, outputs(file, path) if file.suffix.lower() in taken else []) for file in found]
+    return jobs if any(files for _, files in jobs) else [*jobs, (path, outputs(path, path))]
 
 
 def _check_folder(folder: Path) -> None:
@@ -204,12 +218,17 @@ def do_jobs(
     *,
     workers: int = 1,
     skip_existing: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Work on each picture; one that fails is reported, and the others are still done."""
     from tqdm import tqdm
 
     def attempt(job: Job) -> str:
         picture, outputs = job
+        if not outputs:
+            if verbose:
+                say(f"{one_line(picture)}: left out for its format")
+            return "left out"
         if skip_existing and all(output.exists() for output in outputs):
             return "skipped"
         try:
@@ -235,7 +254,11 @@ def do_jobs(
     finally:
         counts = Counter(outcomes)
         if len(jobs) > 1:
-            say(", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES))
+            summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES)
+            if counts["left out"]:
+                hint = "" if verbose else " (--verbose names them)"
+                summary += f", {counts['left out']} left out for the format{hint}"
+            say(summary)
     return FAILED if counts["failed"] else 0
 
 

@@ -156,6 +156,11 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         help="picture files, or folders of them; danet denoise takes - for standard input",
     )
     parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="name the pictures of folders that are left out for their format",
+    )
+    parser.add_argument(
         "--max-pixels",
         type=at_least(1),
         default=2 * 89_478_485,  # as Pillow has it
@@ -221,7 +226,13 @@ def _denoise(options: argparse.Namespace) -> int:
                 os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     with _picture_limits(options.max_pixels):
-        return do_jobs(jobs, work, workers=options.jobs, skip_existing=options.skip_existing)
+        return do_jobs(
+            jobs,
+            work,
+            workers=options.jobs,
+            skip_existing=options.skip_existing,
+            verbose=options.verbose,
+        )
 
 
 def _strengths(options: argparse.Namespace) -> float | tuple[float, float] | NDArray[Any]:
@@ -271,7 +282,7 @@ def _generate(options: argparse.Namespace) -> int:
             images.write_frame(replace(clean, pixels=_integers(version)), output)
 
     with _picture_limits(options.max_pixels):
-        return do_jobs(jobs, work)
+        return do_jobs(jobs, work, verbose=options.verbose)
 
 
 @contextmanager
