@@ -207,6 +207,28 @@ def test_streams_that_cannot_be_are_one_line(
     assert output.held.getvalue() == b""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("noisy.png -o clean.png 2>&-", 0),
+        ("noisy.png -o clean.png <&- >&- 2>&-", 0),
+        ("noisy.png more.png -o out --jobs 2 2>&-", 0),
+        ("missing.png -o clean.png 2>&-", 2),
+        ("noisy.png -o - >&- 2>&-", 2),
+        ("- -o clean.png <&- 2>&-", 2),
+    ],
+)
+def test_closed_streams(run: Run, weights: Path, words: str, status: int) -> None:
+    picture("noisy.png")
+    picture("more.png")
+    command = f"{sys.executable} -m danet denoise --weights {weights} --device cpu {words}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, b"", b"")
+    done = Path("clean.png").exists() or Path("out/more.png").exists()
+    assert done == (status == 0)
+
+
 def test_no_picture_goes_to_a_terminal(
     run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import ctypes
 import logging
+import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,28 @@ def owned_process() -> Iterator[None]:
     SIGTERM ends it as Ctrl-C does, so that no unfinished file stays.  What the readers say of odd
     files is dropped, as danet has its own line for it; other warnings become one line each.
     """
+    with _open_streams(), _quiet_process():
+        yield
+
+
+@contextmanager
+def _open_streams() -> Iterator[None]:
+    """Put nothing in the place of standard streams that are closed, as services have them.
+
+    Else the next file that is opened has the number of one, and gets what libraries in C print.
+    """
+    with ExitStack() as stack:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if stream is None:
+                stack.callback(os.close, os.open(os.devnull, os.O_RDWR))  # the lowest that is free
+        if sys.stderr is None:
+            nowhere = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(redirect_stderr(nowhere))
+        yield
+
+
+@contextmanager
+def _quiet_process() -> Iterator[None]:
     # Each reader is silenced by its own means.  Another file behind descriptor 2 would silence all
     # at once, and the progress bar, every other thread and the last words of a crash with them.
     for name in ("PIL", "imagecodecs", "tifffile"):
@@ -166,8 +189,10 @@ def complain(line: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a message to standard error."""
+    """Print a message to standard error, if there is one."""
     from tqdm import tqdm
 
+    if sys.stderr is None:
+        return
     # Unlike print, this keeps the line clear of a progress bar.
     tqdm.write(f"danet: {line}", file=sys.stderr)

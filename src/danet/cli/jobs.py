@@ -62,6 +62,8 @@ def denoise_jobs(paths: list[Path], output: Path, is_folder: bool, recursive: bo
     if output == STREAM:
         if len(paths) > 1 or paths[0].is_dir():
             raise ConfigError("-: standard output takes one picture; name a folder instead")
+        if sys.stdout is None:
+            raise ConfigError("-: standard output is closed")
         if sys.stdout.isatty():
             raise ConfigError("-: standard output is a terminal; lead it to a file or a program")
         return [(paths[0], [output])]
@@ -182,6 +184,8 @@ def named_streams(picture: Path, output: Path, suffix: str) -> Iterator[tuple[Pa
         source = Path(folder, "input") if picture == STREAM else picture
         target = Path(folder, f"output{suffix}") if output == STREAM else output
         if picture == STREAM:
+            if sys.stdin is None:
+                raise DataError("-: standard input is closed")
             with source.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
 
