@@ -293,6 +293,30 @@ def test_pages_of_several_depths(tmp_path: Path, tifffile: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_bigtiff_of_the_other_byte_order(tmp_path: Path, tifffile: Any, dtype: str) -> None:
+    pixels = random_pixels((32, 48, 3), dtype)
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, bigtiff=True, byteorder=">", photometric="rgb", iccprofile=b"p"
+    )
+    with pytest.warns(DanetWarning, match=r"b.tif: written without the tags of "):
+        process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
+    with open_picture(tmp_path / "b.tif") as file:
+        (frame,) = file.frames
+    np.testing.assert_array_equal(frame.pixels, pixels)
+    assert frame.info["icc_profile"] == b"p"
+
+
+@pytest.mark.parametrize("codec", ["webp", "jpegxl", "jpeg2000", "zstd"])
+def test_codecs_inside_tiff(tmp_path: Path, tifffile: Any, codec: str) -> None:
+    pixels = np.full((32, 48, 3), 100, np.uint8)
+    pixels[:, 24:] = 200
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression=codec)
+    process_file(tmp_path / "a.tif", tmp_path / "b.tif", unchanged)
+    (result,) = frames_of(tmp_path / "b.tif")
+    assert np.abs(result.astype(int) - pixels).max() < 10
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_smaller_copies_are_named(tmp_path: Path, tifffile: Any, dtype: str) -> None:
     pixels = random_pixels((32, 48, 3), dtype)
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:

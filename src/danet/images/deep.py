@@ -29,6 +29,7 @@ __all__ = [
     "encode_png",
     "is_deep_png",
     "is_deep_tiff",
+    "is_foreign_tiff",
     "is_installed",
     "is_large_tiff",
     "is_tiff",
@@ -128,6 +129,12 @@ def is_tiff(path: Path) -> bool:
     """Whether a file begins as one of TIFF does."""
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def is_foreign_tiff(path: Path) -> bool:
+    """Whether a file is a BigTIFF whose numbers begin with the largest byte; Pillow fails on it."""
+    with path.open("rb") as file:
+        return file.read(4) == b"MM\0+"
 
 
 def read_png(path: Path) -> NDArray[Any]:

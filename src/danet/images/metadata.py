@@ -184,6 +184,8 @@ def _is_lossless(path: Path) -> bool:
 
 def page_exif(path: Path, page: Any) -> dict[str, Any]:
     """The EXIF of a page of a TIFF file that Pillow cannot open."""
+    if page.parent.is_bigtiff and page.parent.byteorder == ">":  # nor its tags
+        return {"lost": {"the tags"}}
     exif = Image.Exif()
     exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
     with path.open("rb") as file:

@@ -54,6 +54,9 @@ def is_raw(path: Path) -> bool:
     with suppress(Exception):  # no TIFF file, or a damaged one
         exif = Image.Exif()
         with path.open("rb") as file:
+            if file.read(4) not in (b"II*\0", b"MM\0*"):
+                return False
+            file.seek(0)
             exif.load_from_fp(file)
             is_preview: bool = exif[ExifTags.Base.NewSubfileType] & 1 == 1
             return is_preview and ExifTags.Base.SubIFDs in exif

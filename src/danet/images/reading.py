@@ -212,6 +212,8 @@ def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         return PictureFile("NPY", 1, iter([Frame(array, {})]))
     try:
+        if deep.is_foreign_tiff(path):
+            raise UnidentifiedImageError
         image = stack.enter_context(Image.open(path, formats=_formats(path)))
     except UnidentifiedImageError:
         if not deep.is_tiff(path):
@@ -249,7 +251,12 @@ def _frames(
 
 
 def _frame(path: Path, image: Image.Image, scratch: Path | None) -> Frame:
-    if deep.is_deep_tiff(image) or (scratch is not None and deep.is_large_tiff(image)):
+    is_foreign = image.format == "TIFF" and image.info.get("compression") == "webp"
+    if (
+        deep.is_deep_tiff(image)
+        or is_foreign
+        or (scratch is not None and deep.is_large_tiff(image))
+    ):
         with deep.open_tiff(path) as pages:
             page = pages[image.tell()]
             check_size(page.imagewidth, page.imagelength)
