@@ -1,11 +1,11 @@
 """The backbones: their sizes against the papers', and how far they see."""
 
 import pytest
-import torch
+import torch.fx
 from torch import nn
 
 from danet.errors import ConfigError
-from danet.networks import BACKBONES, RED, Backbone, DnCNN, NAFNet, RIDNet, UNet
+from danet.networks import BACKBONES, RED, Backbone, DnCNN, Kind, NAFNet, RIDNet, UNet, build
 
 LOCAL = [("unet", depth) for depth in (1, 2, 3, 4, 5)]
 LOCAL += [("half-unet", depth) for depth in (1, 2, 3, 4)]
@@ -129,3 +129,21 @@ def test_pixels_are_seen_and_made_in_full_under_autocast(name: str) -> None:
     assert first.dtype == torch.float32
     assert not torch.equal(first, first.bfloat16().float())
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("denoiser", name) for name in sorted(BACKBONES.keys() - {"modulated"})]
+    + [("generator", name) for name in BACKBONES],
+)
+def test_a_traced_network_gives_the_same(kind: Kind, name: str, bfloat16: bool) -> None:
+    torch.manual_seed(0)
+    network = build(kind, name, 4, 4).eval()
+    side = network.size_multiple  # of a single column in the deepest level
+    pictures = torch.rand(2, 3, 4 * side, side)
+    latent = torch.randn(2, 1, 4 * side, side)
+    traced = torch.fx.symbolic_trace(network)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        given = (pictures, latent)[: 1 if kind == "denoiser" else 2]
+        assert torch.equal(traced(*given), network(*given))

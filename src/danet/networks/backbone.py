@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
-import torch
+import torch.fx
 from torch import Tensor, nn
 
 from danet.errors import ConfigError
@@ -93,6 +93,19 @@ def convolution(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Co
     return nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation)
 
 
+_ARGUMENTS = ["weight", "bias", "stride", "padding", "dilation"]
+_ARGUMENTS += ["transposed", "output_padding", "groups"]
+
+
+def _in_full(x: Tensor, weight: Tensor, *arguments: Any) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.convolution(x.to(weight.dtype), weight, *arguments)
+
+
+# Traced as a whole, since autocast must know the device.
+torch.fx.wrap("_in_full")
+
+
 class _InFull(nn.Module):
     """A layer that computes in the type of its weights, whatever autocast says.
 
@@ -100,12 +113,8 @@ class _InFull(nn.Module):
     that type, takes this for noise, so its last one adds some.
     """
 
-    weight: Tensor
-
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            output: Tensor = super().forward(x.to(self.weight.dtype))
-            return output
+        return _in_full(x, *(getattr(self, name) for name in _ARGUMENTS))
 
 
 class OuterConvolution(_InFull, nn.Conv2d):

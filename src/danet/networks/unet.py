@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+import torch.fx
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +24,16 @@ def _convolution_block(
     )
 
 
+def _halved(x: Tensor, weight: Tensor) -> Tensor:
+    # The type first: exports are in float32, and must not take the width for a constant.
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.shape[-1] == 2:
+        return F.conv2d(F.pad(x, (0, 2)), weight, stride=2, padding=1)[..., :1]
+    return F.conv2d(x, weight, stride=2, padding=1)
+
+
+torch.fx.wrap("_halved")  # traced as a whole, for it asks for the type
+
+
 class _Halving(nn.Conv2d):
     """Half as many rows and columns.
 
@@ -33,10 +43,7 @@ class _Halving(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        # The type first: exports are in float32, and must not take the width for a constant.
-        if x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.shape[-1] == 2:
-            return super().forward(F.pad(x, (0, 2)))[..., :1]
-        return super().forward(x)
+        return _halved(x, self.weight)
 
 
 class _Down(nn.Module):
