@@ -216,10 +216,26 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
         "[]",
         json.dumps({**index, "dtype": "float"}),
         '{"format": "danet pairs 1"}',
+        "[" * 100_000,
+        *(
+            json.dumps({**index, "sources": [{**index["sources"][0], "shapes": [shape]}]})
+            for shape in ([-8, -8], [0, 10**30], [float("inf"), 8])
+        ),
     ):
         (folder / "index.json").write_text(broken)
         with pytest.raises(DataError, match=r"index\.json"):
             PackedPairs(folder)
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"name": "a", "shapes": [[1e999, 1]]}'])
+def test_a_damaged_journal_is_noticed(tmp_path: Path, line: str) -> None:
+    writer = PairWriter(tmp_path, NAMES, SETTINGS, "uint8")
+    with writer.writing():
+        writer.add(SOURCES[0])
+    journal = tmp_path / "unfinished.jsonl"
+    journal.write_text(journal.read_text() + line + "\n")
+    with pytest.raises(DataError, match=r"unfinished\.jsonl: damaged"):
+        PairWriter(tmp_path, NAMES, SETTINGS, "uint8")
 
 
 def test_pixels_lost_before_the_end_are_noticed(tmp_path: Path) -> None:

@@ -241,9 +241,10 @@ def test_polyu_layout(tmp_path: Path) -> None:
         data.polyu_pairs(tmp_path, "test")
     with pytest.raises(DataError, match="crops"):
         data.polyu_pairs(tmp_path / "elsewhere", "train")
-    (tmp_path / "split.json").write_text("[]")
-    with pytest.raises(DataError, match=r"split\.json"):
-        data.polyu_pairs(tmp_path, "train")
+    for damaged in ("[]", "[" * 100_000):
+        (tmp_path / "split.json").write_text(damaged)
+        with pytest.raises(DataError, match=r"split\.json"):
+            data.polyu_pairs(tmp_path, "train")
 
 
 def test_the_parts_of_polyu_as_it_is(data_root: Path) -> None:

@@ -154,6 +154,14 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
         read_config(path)
 
 
+@pytest.mark.parametrize(("key", "nested"), [("data = ", "["), ("data = ", "{a="), ("", "a.")])
+def test_settings_that_are_nested_too_deep(tmp_path: Path, key: str, nested: str) -> None:
+    deep = key + 9999 * nested + "a = 1"
+    for text, changes in ((deep, []), (MINIMAL, [deep.replace(" ", "")])):
+        with pytest.raises(ConfigError, match=r"config\.toml"):
+            read_config(write(tmp_path, text), changes)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml"):
         read_config(tmp_path / "none.toml")

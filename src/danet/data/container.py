@@ -26,6 +26,8 @@ __all__ = ["PackedPairs", "PairWriter", "SourceRecord"]
 _FORMAT = "danet pairs 1"
 _INDEX, _PIXELS, _JOURNAL = "index.json", "pixels.raw", "unfinished.jsonl"
 _CHANNELS = 3
+# What parsing raises of any bytes: brackets may be nested deeper than it goes, numbers too large.
+_DAMAGE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 class SourceRecord(NamedTuple):
@@ -45,6 +47,8 @@ class SourceRecord(NamedTuple):
     def from_json(cls, entry: Mapping[str, Any]) -> SourceRecord:
         """A record from what ``_asdict`` became in a JSON file."""
         shapes = tuple((int(height), int(width)) for height, width in entry["shapes"])
+        if any(side < 1 for shape in shapes for side in shape):
+            raise ValueError(f"{entry['name']}: a crop has no pixels")
         return cls(str(entry["name"]), shapes, int(entry["left_out"]))
 
     def values(self) -> int:
@@ -76,12 +80,8 @@ class PackedPairs(Sequence[tuple[Pixels, Pixels]]):
             self.settings: dict[str, Any] = index["settings"]
             self.sources = [SourceRecord.from_json(entry) for entry in index["sources"]]
             dtype = _stored_type(index["dtype"])
-        except (KeyError, TypeError, ValueError) as error:
+        except _DAMAGE as error:
             raise DataError(f"{self.folder / _INDEX}: damaged: {error!r}") from error
-        shapes = [shape for source in self.sources for shape in source.shapes]
-        self._shapes = np.array(shapes, dtype=np.int64).reshape(-1, 2)
-        ends = np.cumsum(2 * self._shapes.prod(axis=1) * _CHANNELS)
-        self._starts = np.concatenate([[0], ends[:-1]])
         path = self.folder / _PIXELS
         expected = sum(source.values() for source in self.sources) * dtype.itemsize
         try:
@@ -94,6 +94,10 @@ class PackedPairs(Sequence[tuple[Pixels, Pixels]]):
             self._pixels: Pixels = np.memmap(path, dtype, "r").view(np.ndarray)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+        shapes = [shape for source in self.sources for shape in source.shapes]
+        self._shapes = np.array(shapes, dtype=np.int64).reshape(-1, 2)
+        ends = np.cumsum(2 * self._shapes.prod(axis=1) * _CHANNELS)
+        self._starts = np.concatenate([[0], ends[:-1]])
 
     def __reduce__(self) -> tuple[type[PackedPairs], tuple[Path]]:
         return type(self), (self.folder,)
@@ -190,7 +194,7 @@ class PairWriter:
             self.done = [SourceRecord.from_json(json.loads(line)) for line in lines]
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except _DAMAGE as error:
             raise DataError(f"{self._journal}: damaged: {error!r}; delete the folder") from error
         if not self._path.exists() or self._path.stat().st_size < self._end():
             raise DataError(f"{self._path}: damaged: pixels are missing; delete the folder")
@@ -305,7 +309,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
                 f"{folder} is unfinished: the same `danet data prepare` completes it"
             ) from error
         raise DataError(f"{folder} holds no packed pairs: {_INDEX} is missing") from error
-    except (OSError, ValueError) as error:
+    except (OSError, *_DAMAGE) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if not isinstance(index, dict) or index.get("format") != _FORMAT:
         raise DataError(f"{path}: not an index of format {_FORMAT!r}")

@@ -109,7 +109,7 @@ def _split(root: Path, part: str, *keys: str) -> list[str] | None:
         for key in keys:
             split = split[key]
         return [PurePosixPath(name).as_posix() for p in parts for name in split[p]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         wanted = " and ".join((*keys, part))
         raise DataError(f"{path} has no list of names for {wanted!r}: {one_line(error)}") from error
 

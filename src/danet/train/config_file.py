@@ -86,7 +86,8 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # TOML's errors are ValueErrors, and brackets can be nested deeper than the parser goes.
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     for change in changes:
         values = _merged(values, _parsed(change, tomllib.loads))
@@ -94,7 +95,7 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
         return make_config(**_expanded(values))
     except KeyError as error:
         raise ConfigError(f"{path}: the environment variable {error.args[0]} is not set") from error
-    except ConfigError as error:
+    except (ConfigError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
@@ -102,8 +103,7 @@ def _parsed(change: str, loads: Callable[[str], dict[str, Any]]) -> dict[str, An
     """A change of the command line, its value read as TOML, or else as the string that it is."""
     key, equals, value = change.partition("=")
     for right in (value, json.dumps(value)):
-        # TOML's errors are ValueErrors.
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             if equals:
                 return loads(f"{key} = {right}")
     raise ConfigError(f"{change!r} is no setting; write it as optimizer.denoiser=2e-4")
