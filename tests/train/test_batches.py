@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ from PIL import Image
 
 from danet import data
 from danet.cli import main
+from danet.data import PairPatches
+from danet.errors import DanetError
 from danet.noise import CameraPipeline, WhiteGaussian
 from danet.train import DataConfig, ExtraConfig, FakesConfig, ScaledNoise, TrainConfig
 from danet.train.batches import Sources, batches, validation_pairs
@@ -54,6 +60,32 @@ def texture(seed: int, height: int, width: int) -> data.Pixels:
 def with_noise(clean: data.Pixels) -> data.Pixels:
     noise = np.random.default_rng(9).normal(0, 4, clean.shape)
     return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda: np.zeros(2**50), "Unable to allocate"),
+        (
+            lambda: os.kill(os.getpid(), signal.SIGKILL),
+            r"DataLoader worker .* (Killed|unexpectedly)",
+        ),
+    ],
+)
+def test_workers_that_fail_are_one_line_and_end(
+    config: TrainConfig, harm: Callable[[], Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: PairPatches, index: int) -> None:
+        harm()
+
+    monkeypatch.setattr(PairPatches, "__getitem__", fail)
+    config = replace(config, workers=2)
+    drawn = batches(config, Sources(config), Team(), start=0)
+    with pytest.raises(DanetError, match=message) as caught:
+        next(drawn)
+    assert "\n" not in str(caught.value) and "workers = 0" in str(caught.value)
+    # Though the error, which a program may not catch, is there.
+    assert multiprocessing.active_children() == []
 
 
 @pytest.fixture

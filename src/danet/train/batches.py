@@ -28,6 +28,7 @@ from danet.data import (
     source_pairs,
     spread,
 )
+from danet.errors import DanetError
 from danet.metrics import noise_level
 from danet.noise import WhiteGaussian
 from danet.train.config import TrainConfig, ValidationConfig
@@ -191,13 +192,16 @@ def batches(
 ) -> Generator[tuple[list[Pairs], Pairs | None], None, None]:
     """For each update from ``start`` on: the camera's batches, and the extra one or None.
 
-    The workers end when the generator is closed, and whatever signal they get, not before.
+    The workers end when the generator is closed or fails, and whatever signal they get, not before.
 
     Args:
         config: the run.
         sources: its data sets.
         team: the processes that share each batch.
         start: the first update to give batches for.
+
+    Raises:
+        DanetError: a worker failed, mostly for want of memory.
     """
     per_update = config.critic_updates if "discriminator" in config.networks else 1
     real = _loader(sources.real, config, config.real_size, per_update, team, start)
@@ -217,10 +221,25 @@ def _loader(
     firsts = range(start * per_update * size, config.updates * per_update * size, size)
     begins = (first + team.rank * own for first in firsts)
     rows = (list(range(begin, begin + own)) for begin in begins)
-    loader: DataLoader[tuple[Tensor, ...]] = DataLoader(
-        patches, batch_sampler=rows, num_workers=config.workers, worker_init_fn=_ignore_signals
+    loader: Any = iter(
+        DataLoader(
+            patches, batch_sampler=rows, num_workers=config.workers, worker_init_fn=_ignore_signals
+        )
     )
-    yield from loader
+    if not config.workers:
+        yield from loader
+        return
+    try:
+        yield from loader
+    # Whatever a worker raised, at the end of a text of several lines, or the signal that ended it.
+    except Exception as error:
+        raise DanetError(
+            f"a worker that draws the batches failed: {str(error).strip().splitlines()[-1]}; "
+            "with workers = 0 there is none"
+        ) from error
+    finally:
+        # The frames of an error hold the workers, which no signal ends when the program does.
+        loader._shutdown_workers()
 
 
 def _ignore_signals(worker: int) -> None:
