@@ -99,3 +99,20 @@ def test_what_cannot_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigError, match=r"pip install 'danet\[train\]'"):
         Report(tmp_path / "other", tensorboard=True)
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("tensorboard", "file"), [(False, r"log\.jsonl"), (True, r"tensorboard/events\..*")]
+)
+def test_a_full_disk_is_one_line_that_names_the_file(
+    tmp_path: Path, tensorboard: bool, file: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DanetError, match=rf"{file}: cannot be written: File too large"):
+            write(tmp_path, range(1, 99), tensorboard=tensorboard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capfd.readouterr() == ("", "")

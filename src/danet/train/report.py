@@ -6,10 +6,10 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from danet.errors import DanetError, require
 from danet.files import atomic_write
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
     from typing_extensions import Self
 
 __all__ = ["Report", "trim_log"]
@@ -50,7 +49,7 @@ class Report:
 
     def __init__(self, run: Path, *, update: int = 0, tensorboard: bool = False) -> None:
         self._log = run / "log.jsonl"
-        self._board = _summary_writer(run / "tensorboard", update) if tensorboard else None
+        self._board = _Board(run / "tensorboard", update) if tensorboard else None
         with _writing(run):
             run.mkdir(parents=True, exist_ok=True)
         trim_log(self._log, update)
@@ -73,9 +72,7 @@ class Report:
         with _writing(self._log), self._log.open("a", encoding="utf-8") as lines:
             lines.write(line + "\n")
         if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, update)
-            self._board.flush()
+            self._board.write_numbers(update, values)
 
     def write_picture(self, update: int, name: str, picture: NDArray[np.uint8]) -> None:
         """Write a picture to TensorBoard; nothing where TensorBoard is not wanted.
@@ -84,10 +81,12 @@ class Report:
             update: how many updates are done.
             name: such as ``"validation/pictures"``.
             picture: H x W x 3.
+
+        Raises:
+            DanetError: the file cannot be written.
         """
         if self._board is not None:
-            self._board.add_image(name, picture, update, dataformats="HWC")
-            self._board.flush()
+            self._board.write_picture(update, name, picture)
 
     def __enter__(self) -> Self:
         return self
@@ -102,13 +101,47 @@ class Report:
             self._board.close()
 
 
-def _summary_writer(folder: Path, update: int) -> SummaryWriter:
-    require("tensorboard", "train", "writing for TensorBoard")
-    from torch.utils.tensorboard import SummaryWriter
+class _Board:
+    """A file of TensorBoard's, to which everything is written at once.
 
-    with _writing(folder):
+    The thread of TensorBoard's own writer prints its errors, and loses what it had not written.
+    """
+
+    def __init__(self, folder: Path, update: int) -> None:
+        require("tensorboard", "train", "writing for TensorBoard")
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._path = folder / f"events.out.tfevents.{time.time():.6f}"
+        with _writing(self._path):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("xb")
+        self._records = RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
         # TensorBoard drops the points from this step on that older files of the folder hold.
-        return SummaryWriter(folder, purge_step=update + 1)
+        self._write(step=update + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def write_numbers(self, update: int, values: Mapping[str, float]) -> None:
+        from torch.utils.tensorboard.summary import scalar
+
+        for name, value in values.items():
+            self._write(step=update, summary=scalar(name, value))
+
+    def write_picture(self, update: int, name: str, picture: NDArray[np.uint8]) -> None:
+        from torch.utils.tensorboard.summary import image
+
+        self._write(step=update, summary=image(name, picture, dataformats="HWC"))
+
+    def close(self) -> None:
+        with suppress(OSError):  # of what could not be written, which was said
+            self._file.close()
+
+    def _write(self, **event: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        with _writing(self._path):
+            self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
+            self._records.flush()
 
 
 @contextmanager
