@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from danet.errors import DanetError
-from danet.files import atomic_write, locked
+from danet.files import atomic_write, drop_unfinished, locked
 
 
 def test_file_is_moved_into_a_new_folder(tmp_path: Path) -> None:
@@ -55,6 +55,18 @@ def test_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_path_without_a_name_is_an_error(path: str) -> None:
     with pytest.raises(DanetError, match="not the name of a file"), atomic_write(path):
         pass
+
+
+def test_only_unfinished_files_are_dropped(tmp_path: Path) -> None:
+    drop_unfinished(tmp_path / "none")
+    kept = {"a.png", ".danet", ".danet-notes", ".danet-0123456789abcdeg.png"}
+    for name in kept:
+        (tmp_path / name).touch()
+    with atomic_write(tmp_path / "b.png") as temporary:
+        temporary.touch()
+    temporary.touch()
+    drop_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "b.png"}
 
 
 def test_a_lock_has_one_holder(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from danet.errors import DanetError
 
-__all__ = ["atomic_write", "locked", "scratch_array"]
+__all__ = ["atomic_write", "drop_unfinished", "locked", "scratch_array"]
 
 
 @contextmanager
@@ -60,6 +60,24 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # nothing was written, or it was moved
             temporary.unlink()
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Remove what `atomic_write` left in a folder when its process was killed.
+
+    Args:
+        folder: that no other process writes to; it need not be there.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / f".danet-{16 * '0'}.safetensors").touch()
+        >>> drop_unfinished(folder)
+        >>> list(folder.iterdir())
+        []
+    """
+    for path in folder.glob(f".danet-{16 * '[0-9a-f]'}*"):
+        with suppress(OSError):  # it does no harm
+            path.unlink()
 
 
 @contextmanager

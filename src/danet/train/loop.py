@@ -14,7 +14,7 @@ from tqdm import tqdm
 from danet import weights
 from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError
-from danet.files import atomic_write, locked
+from danet.files import atomic_write, drop_unfinished, locked
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.train.batches import Sources, batches, validation_pairs
 from danet.train.checkpoint import read_checkpoint, resume, save_checkpoint
@@ -86,7 +86,10 @@ def train(config: TrainConfig) -> Path:
     _check_shares(config, team)
     sources = Sources(config)
     state = TrainState.start(config, device, team, sources.levels)
+    model = config.output / "model"
     with _only_training(config.output, team):
+        for folder in (config.output, *(model / name for name in _NETWORKS)):
+            drop_unfinished(folder)
         if (config.output / _CHECKPOINT).exists():
             checkpoint = read_checkpoint(config.output / _CHECKPOINT)
             check_same_run(config, checkpoint.record, sources.record())
@@ -98,10 +101,10 @@ def train(config: TrainConfig) -> Path:
             if state.generator and config.by_level:
                 generator = state.generator.averaged
                 generator.unit_level = unit_level(generator, sources.clean(_MEASURED))
-            save_model(state, config.output / "model")
+            save_model(state, model)
             write_curves(config.output)
         team.wait()
-    return config.output / "model"
+    return model
 
 
 @contextmanager
