@@ -18,6 +18,7 @@ from PIL import Image
 
 import danet
 from danet import weights
+from danet.cli import main
 from danet.errors import DanetError, WeightsError
 from danet.networks import build
 from danet.weights import CATALOGUE, CardFacts, FetchOptions, find, load_network
@@ -25,7 +26,7 @@ from danet.weights import hub as hub_module
 from danet.weights.manage import located, verify
 from danet.weights.publish import mirror
 from danet.weights.sums import sha256_of
-from tests.weights.server import Failure, Server
+from tests.weights.server import Failure, Server, _Handler
 
 NAME = "my-org/my-weights"
 
@@ -170,6 +171,39 @@ def test_hostile_repositories_are_refused(hub: Server) -> None:
     del hub.repositories[NAME]["denoiser/config.json"]
     with pytest.raises(WeightsError, match=r"my-weights: holds neither config\.json"):
         danet.Denoiser.from_pretrained(NAME)
+
+
+def test_a_wrong_file_under_a_right_name_is_fetched_again(
+    hub: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send = _Handler._file
+
+    def wrong(handler: _Handler, content: bytes, *rest: Any) -> None:
+        send(handler, content[::-1] if handler.path.endswith(".safetensors") else content, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Handler, "_file", wrong)
+        find(NAME, "denoiser")
+        find("my-org/alone", "denoiser")
+    for load in (danet.Denoiser, danet.Denoiser.from_pretrained):
+        text = message(lambda: load(NAME, device="cpu"))  # noqa: B023
+        assert "model.safetensors: not a file of weights, or damaged" in text
+        assert text.endswith("force_download=True, or --force-download, fetches it again")
+    danet.Denoiser.from_pretrained(NAME, device="cpu", force_download=True)
+    danet.Denoiser.from_pretrained(NAME, device="cpu")
+    source, target = str(tmp_path / "a.png"), str(tmp_path / "b.png")
+    Image.new("RGB", (8, 8)).save(source)
+    command = ["denoise", source, "-o", target, "--weights", "my-org/alone", "--device", "cpu"]
+    assert main(command) == 2
+    assert "or --force-download, fetches" in capsys.readouterr().err
+    assert main([*command, "--force-download"]) == 0
+    assert main(command) == 0
+
+
+def test_a_file_that_is_not_there_is_asked_for_once(hub: Server) -> None:
+    hub.failures["denoiser/model.safetensors"] = Failure(404, times=99)
+    assert "the server answered 404" in message(lambda: find(NAME, "denoiser"))
+    assert sum(path.endswith("denoiser/model.safetensors") for _, path, _ in hub.requests) == 1
 
 
 def test_the_environment_of_the_hub_is_honoured(hub: Server, tmp_path: Path) -> None:

@@ -65,6 +65,9 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
+        "--force-download", action="store_true", help="fetch weights of the Hub again"
+    )
+    parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, mps ... (default: %(default)s)"
     )
     parser.add_argument(
@@ -109,9 +112,9 @@ def add_border_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def network_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """What those options say, for `danet.pretrained.Denoiser` and its like."""
+    """What those options say, for ``Denoiser.from_pretrained`` and its like."""
     names = ("device", "devices", "tile", "max_memory", "border", "dtype", "runtime")
-    return {name: getattr(options, name) for name in names}
+    return {name: getattr(options, name) for name in (*names, "force_download")}
 
 
 def _size(text: str) -> int:
