@@ -921,3 +921,42 @@ def test_generate_at_a_level(run: Run, capsys: pytest.CaptureFixture[str]) -> No
     assert run(*command) == 2
     (line,) = error_lines(capsys)
     assert line.startswith("clean.png: level is 0.05, and must be None")
+
+
+def test_compare_writes_a_page(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    picture("a.png")
+    picture("b.png", 1)
+    arguments = ["-o", "new/page.html", "--title", "<b>", "--factor", "3"]
+    assert main(["compare", "a.png", "b.png", *arguments]) == 0
+    page = Path("new/page.html").read_text(encoding="utf-8")
+    assert "<title>&lt;b&gt;</title>" in page
+    assert "times 3, around grey" in page
+    assert files("new") == ["page.html"]
+    assert error_lines(capsys) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.png", "small.png", "-o", "page.html"], r"a\.png has 50 x 37 pixels and small"),
+        (["none.png", "a.png", "-o", "page.html"], r"none\.png: no such file"),
+        (["a.png", "notes.png", "-o", "page.html"], r"notes\.png: not a picture"),
+        (["a.png", "a.png", "-o", "a.png"], r"a\.png: the output would replace an input"),
+        (["a.png", "a.png", "-o", "page.html", "--max-pixels", "900"], r"a\.png: .*--max-pixels"),
+        (["b.npy", "a.png", "-o", "page.html", "--max-pixels", "1850"], r"b\.npy: .*--max-pixels"),
+        (["line.npy", "a.png", "-o", "page.html"], r"line\.npy: .* is no picture"),
+    ],
+)
+def test_compare_refuses_in_one_line(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    before = picture("a.png").read_bytes()
+    picture("small.png", width=49)
+    Path("notes.png").write_text("not a picture")
+    np.save("b.npy", np.zeros((38, 50), np.uint8))
+    np.save("line.npy", np.zeros(50, np.uint8))
+    assert main(["compare", *arguments]) == 2
+    (line,) = error_lines(capsys)
+    assert re.match(message, line)
+    assert Path("a.png").read_bytes() == before
+    assert not Path("page.html").exists()

@@ -1,4 +1,4 @@
-"""The commands that turn pictures into pictures: ``danet denoise`` and ``danet generate``."""
+"""The commands on pictures: ``danet denoise``, ``generate`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ the same) or the arguments are wrong, 130 or 143 when interrupted
 
 
 def add_commands(commands: Any) -> None:
-    """Add the two commands to the subparsers of ``danet``."""
+    """Add the three commands to the subparsers of ``danet``."""
     denoise = commands.add_parser("denoise", help="remove the noise of pictures", epilog=_STATUS)
     _add_picture_arguments(denoise)
     denoise.add_argument(
@@ -146,6 +146,32 @@ def add_commands(commands: Any) -> None:
     )
     generate.set_defaults(command=_generate)
 
+    compare = commands.add_parser(
+        "compare", help="write a page that shows a picture before and after"
+    )
+    for name in ("before", "after"):
+        compare.add_argument(
+            name, type=given_path, metavar=name.upper(), help=f"the picture {name}"
+        )
+    compare.add_argument(
+        "-o",
+        "--output",
+        type=given_path,
+        required=True,
+        metavar="PAGE",
+        help="the HTML file to write, which needs no other",
+    )
+    compare.add_argument("--title", help="of the page (default: the names of the pictures)")
+    compare.add_argument(
+        "--factor",
+        type=at_least(1),
+        default=8,
+        help="how often the difference is enlarged (default: %(default)s)",
+    )
+    # More than 33 megapixels make a page that few browsers show.
+    _add_max_pixels(compare, 2**25)
+    compare.set_defaults(command=_compare)
+
 
 def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -160,14 +186,18 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="name the pictures of folders that are left out for their format",
     )
+    _add_max_pixels(parser, 2 * 89_478_485)  # as Pillow has it
+    add_network_arguments(parser)
+
+
+def _add_max_pixels(parser: argparse.ArgumentParser, default: int) -> None:
     parser.add_argument(
         "--max-pixels",
         type=at_least(1),
-        default=2 * 89_478_485,  # as Pillow has it
+        default=default,
         metavar="COUNT",
-        help="pictures of more pixels are taken for faulty files (default: %(default)s)",
+        help="pictures of more pixels are refused (default: %(default)s)",
     )
-    add_network_arguments(parser)
 
 
 def _input(text: str) -> Path:
@@ -283,6 +313,16 @@ def _generate(options: argparse.Namespace) -> int:
 
     with _picture_limits(options.max_pixels):
         return do_jobs(jobs, work, verbose=options.verbose)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from danet.metrics import compare_files
+
+    before, after, page = options.before, options.after, options.output
+    check_outputs([(before, [page]), (after, [])])
+    with _picture_limits(options.max_pixels):
+        compare_files(before, after, page, title=options.title, factor=options.factor)
+    return 0
 
 
 @contextmanager
