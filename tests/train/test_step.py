@@ -52,6 +52,20 @@ def test_every_network_learns_and_every_term_is_reported(config: TrainConfig) ->
     assert state.update == 1
 
 
+def test_the_correlations_of_the_noise_pull_at_the_generator(config: TrainConfig) -> None:
+    found = {}
+    for tau in (0.0, 100.0):
+        settings = replace(config, loss=replace(config.loss, tau_correlation=tau))
+        state = TrainState.start(settings)
+        losses = train_step(state, [batch(0), batch(1)], None, settings)
+        assert ("generator/correlation_match" in losses) == (tau > 0)
+        assert state.generator and state.discriminator
+        found[tau] = weights(state.generator.network), weights(state.discriminator.network)
+    assert not torch.equal(found[0.0][0], found[100.0][0])
+    # The other networks and their random draws do not know of it.
+    assert torch.equal(found[0.0][1], found[100.0][1])
+
+
 def test_the_step_is_the_losses_of_the_paper_one_after_the_other(config: TrainConfig) -> None:
     """Against Algorithm 1 written out with plain optimisers, on the same random draws."""
     config = replace(config, optimizer=OptimizerConfig())

@@ -163,8 +163,14 @@ def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
 
     def patches(part: ExtraConfig, seed: int) -> Patches:
         if part.real:
-            strength, scale = part.real.strength, part.real.scale
-            return PairPatches(pairs, size, seed, strength=strength, scale=scale)
+            return PairPatches(
+                pairs,
+                size,
+                seed,
+                strength=part.real.strength,
+                scale=part.real.scale,
+                sideways=source.sideways,
+            )
         return MadePatches(sharp or soft, soft, size, seed, part.noise, part.variety)
 
     # The third and fourth seeds are those of the mixtures.

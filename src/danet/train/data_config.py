@@ -98,8 +98,8 @@ class DataConfig:
             taken where the folder has a ``split.json``; or ``"packed"``, what ``danet data
             prepare`` made.  All but ``"packed"`` are held in memory.
         frames: take PolyU's whole frames too, screened for misaligned tiles.
-        sideways: turn patches by a right angle, too.  A camera's noise has rows: a generator keeps
-            them without.
+        sideways: turn patches of real pairs by a right angle, too.  A camera's noise has rows: a
+            generator keeps them without.
         clean: folders of clean pictures to add noise to.  They are taken for sharp, and the
             pairs' clean sides for soft; without folders these are taken for both.
         extra: where the extra pairs of a batch come from, each source by its share.
