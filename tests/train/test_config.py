@@ -147,6 +147,16 @@ def test_comments_may_name_variables(tmp_path: Path) -> None:
     assert read_config(write(tmp_path, "# $NOWHERE_SET\n" + MINIMAL)).data.root == Path("pairs")
 
 
+def test_a_file_that_never_ends(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"#" * (2**20 + 1))
+    with pytest.raises(
+        ConfigError,
+        match=r"^[^:]*config\.toml is no configuration: it has more than 1048576 bytes$",
+    ):
+        read_config(path)
+
+
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"output = '\xff'\n")

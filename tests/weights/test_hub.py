@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,11 @@ def test_a_wrong_file_under_a_right_name_is_fetched_again(
         patch.setattr(_Handler, "_file", wrong)
         find(NAME, "denoiser")
         find("my-org/alone", "denoiser")
-    for load in (danet.Denoiser, danet.Denoiser.from_pretrained):
+    for load in (
+        danet.Denoiser,
+        danet.Denoiser.from_pretrained,
+        partial(weights.load, kind="denoiser"),
+    ):
         text = message(lambda: load(NAME, device="cpu"))  # noqa: B023
         assert "model.safetensors: not a file of weights, or damaged" in text
         assert text.endswith("force_download=True, or --force-download, fetches it again")

@@ -64,9 +64,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="a name of `danet weights list`, organisation/repository, or a path "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--force-download", action="store_true", help="fetch weights of the Hub again"
-    )
+    add_force_download_argument(parser)
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, mps ... (default: %(default)s)"
     )
@@ -97,6 +95,13 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         default="auto",
         help="auto, torch or openvino (default: %(default)s)",
+    )
+
+
+def add_force_download_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that fetches weights though they are there."""
+    parser.add_argument(
+        "--force-download", action="store_true", help="fetch weights of the Hub again"
     )
 
 

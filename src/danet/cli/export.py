@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from danet.cli.console import add_border_argument, given_path
+from danet.cli.console import add_border_argument, add_force_download_argument, given_path
 
 __all__ = ["add_commands"]
 
@@ -33,6 +33,7 @@ def add_commands(commands: Any) -> None:
         help="which network of the weights (default: %(default)s)",
     )
     add_border_argument(export)
+    add_force_download_argument(export)
     export.set_defaults(command=_export)
 
 
@@ -45,7 +46,9 @@ def _export(options: argparse.Namespace) -> int:
     if (entry := CATALOGUE.get(options.name)) is not None:
         about |= {"licence": entry.licence, "source": entry.source, "trained_on": entry.data}
     model = Denoiser if options.kind == "denoiser" else NoiseGenerator
-    network = model.from_pretrained(options.name, device="cpu", border=options.border)
+    network = model.from_pretrained(
+        options.name, device="cpu", border=options.border, force_download=options.force_download
+    )
     exported = network.export(options.output, about)
     print(f"{exported.path}: {options.kind}, ONNX opset {OPSET}")
     sizes = ", ".join(" x ".join(map(str, (n, 3, *size))) for n, *size in exported.sizes)

@@ -19,8 +19,7 @@ from danet.inference.engine import Engine, EngineSettings
 from danet.inference.export import Exported, export
 from danet.inference.runtimes import Runtime
 from danet.networks import DenoiserNetwork, GeneratorNetwork
-from danet.weights import CardFacts, FetchOptions, Kind, find, load_network, save_network
-from danet.weights.hub import is_repository
+from danet.weights import CardFacts, FetchOptions, load, save_network
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -93,7 +92,7 @@ class Pretrained:
                 )
             network = weights
         else:
-            network = _loaded(weights, self._network_class.kind, FetchOptions(), places[0])
+            network = load(weights, self._network_class.kind, device=places[0])
         self.engine = Engine(network, computing, settings)
         if devices is not None or device != "auto":
             self.network.to(places[0])
@@ -133,7 +132,7 @@ class Pretrained:
         options = FetchOptions(revision, token, cache_dir, local_files_only, force_download)
         places = usable_devices(settings.pop("device", "auto"), settings.get("devices"))
         kind = cls._network_class.kind
-        return cls(_loaded(name, kind, options, places[0]), **settings)
+        return cls(load(name, kind, options, device=places[0]), **settings)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None) -> None:
         """Save the network so that `from_pretrained` gives it back bit for bit.
@@ -245,18 +244,3 @@ class Pretrained:
     def device(self) -> torch.device:
         """Where the network is, and computes; of several devices the first."""
         return next(self.network.parameters()).device
-
-
-def _loaded(
-    name: str | os.PathLike[str], kind: Kind, options: FetchOptions, device: torch.device
-) -> DenoiserNetwork | GeneratorNetwork:
-    path = find(name, kind, options)
-    try:
-        return load_network(path, kind, device=device)
-    except WeightsError as error:
-        if options.force_download or Path(name).exists() or not is_repository(name):
-            raise
-        raise WeightsError(
-            f"{error}; where the server gave a wrong file, from_pretrained with "
-            "force_download=True, or --force-download, fetches it again"
-        ) from error

@@ -18,6 +18,8 @@ from danet.train.recipes import RECIPES
 
 __all__ = ["make_config", "read_config"]
 
+_LARGEST = 1 << 20  # bytes of a configuration
+
 
 def make_config(recipe: str = "danet", **settings: Any) -> TrainConfig:
     """A recipe of the paper, with one's own settings over it.
@@ -83,9 +85,14 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
     else:
         import tomli as tomllib
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:  # pipes too, of which some never end
+            content = file.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > _LARGEST:
+        raise ConfigError(f"{path} is no configuration: it has more than {_LARGEST} bytes")
+    try:
+        values = tomllib.loads(content.decode())
     # TOML's errors are ValueErrors, and brackets can be nested deeper than the parser goes.
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error

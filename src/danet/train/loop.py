@@ -245,19 +245,19 @@ def _load_initial(state: TrainState, name: str) -> None:
         WeightsError: there is no such denoiser where one learns, or a file is damaged.
     """
     if state.denoiser is not None:
-        _load(state.denoiser, weights.find(name, "denoiser"), "denoiser")
-    if state.generator is not None:
-        seek = weights.find if state.denoiser is None else weights.find_if_there
-        if (generator := seek(name, "generator")) is not None:
-            _load(state.generator, generator, "generator")
+        _load(state.denoiser, name, "denoiser")
+    if state.generator is not None and (
+        state.denoiser is None or weights.find_if_there(name, "generator")
+    ):
+        _load(state.generator, name, "generator")
 
 
-def _load(learner: Learner[Any], path: Path, kind: weights.Kind) -> None:
-    own, loaded = learner.network, weights.load_network(path, kind)
+def _load(learner: Learner[Any], name: str, kind: weights.Kind) -> None:
+    own, loaded = learner.network, weights.load(name, kind)
     found, right = map(_shape, (loaded, own))
     if found != right:
         raise ConfigError(
-            f"{path}: its network is a {found}, but the run has a {right}: see the settings {kind}"
+            f"{name}: its network is a {found}, but the run has a {right}: see the settings {kind}"
         )
     learner.load(loaded.state_dict())
 

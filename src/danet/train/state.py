@@ -146,8 +146,7 @@ class TrainState:
                 generator = build("generator", **asdict(config.generator), levels=levels)
                 state.generator = learner(generator, rates.generator, (0.5, 0.9), average)
         if config.fakes:
-            source = weights.find(config.fakes.generator, "generator")
-            loaded = weights.load_network(source, "generator")
+            loaded = weights.load(config.fakes.generator, "generator")
             state.fakes = cast(GeneratorNetwork, _lay_out(loaded, config, device))
         return state
 

@@ -4,7 +4,7 @@ from danet.networks import Kind
 from danet.weights.cards import CardFacts
 from danet.weights.catalogue import CATALOGUE, Entry
 from danet.weights.fetching import FetchOptions
-from danet.weights.find import KINDS, at_hand, find, find_if_there, names
+from danet.weights.find import KINDS, at_hand, find, find_if_there, load, names
 from danet.weights.folder import load_checkpoint, load_network, save_network
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "at_hand",
     "find",
     "find_if_there",
+    "load",
     "load_checkpoint",
     "load_network",
     "names",

@@ -6,14 +6,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from danet.errors import ConfigError, WeightsError, did_you_mean
-from danet.networks import Kind
+from danet.networks import DenoiserNetwork, GeneratorNetwork, Kind
 from danet.weights import authors, hub
 from danet.weights.catalogue import CATALOGUE, KINDS, Entry, entry_of
 from danet.weights.fetching import FetchOptions
-from danet.weights.folder import kinds_of_file, read_config
+from danet.weights.folder import kinds_of_file, load_network, read_config
 
-__all__ = ["KINDS", "at_hand", "find", "find_if_there", "names"]
+__all__ = ["KINDS", "at_hand", "find", "find_if_there", "load", "names"]
 
 _SHIPPED = Path(__file__).parents[1] / "weights_data"
 _DEFAULTS = FetchOptions()
@@ -67,6 +69,42 @@ def find_if_there(
     if found.is_file():
         return found if kind in kinds_of_file(found) else None
     return found if read_config(found / "config.json")["kind"] == kind else None
+
+
+def load(
+    name: str | os.PathLike[str],
+    kind: Kind,
+    options: FetchOptions | None = None,
+    *,
+    device: str | torch.device = "cpu",
+) -> DenoiserNetwork | GeneratorNetwork:
+    """Load the network of a name, after fetching it if need be.
+
+    Args:
+        name: as for `find`.
+        kind: which of the two networks.
+        options: what may be fetched, and where it is kept.
+        device: where the network shall be.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        WeightsError: as `find` and `load_network`.
+        ConfigError: as `find`.
+        DanetError: as `find`.
+    """
+    options = options or _DEFAULTS
+    path = find(name, kind, options)
+    try:
+        return load_network(path, kind, device=device)
+    except WeightsError as error:
+        if options.force_download or Path(name).exists() or not hub.is_repository(name):
+            raise
+        raise WeightsError(
+            f"{error}; where the server gave a wrong file, from_pretrained with "
+            "force_download=True, or --force-download, fetches it again"
+        ) from error
 
 
 def at_hand(name: str, options: FetchOptions | None = None) -> list[Kind]:
