@@ -1,8 +1,11 @@
-"""Trainings whose files may not grow, each ended in one line and then gone on with."""
+"""Trainings that are killed, or whose files may not grow, and are then gone on with."""
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
+import signal
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +19,9 @@ from danet.errors import DanetError
 from danet.train import TrainConfig, ValidationConfig
 from danet.train.loop import train
 from tests.train.conftest import config, pairs_folder  # noqa: F401  # fixtures
+from tests.train.test_loop import VARIANTS, same_checkpoints, variants
 
+KILLS = 108
 TRAININGS = 32
 LARGEST = 300_000  # bytes that a file may have
 
@@ -65,3 +70,56 @@ def test_a_training_that_cannot_write_ends_in_one_line_and_goes_on(
         for name, times in named.most_common():
             print(f"| {name} | {times} |")
     assert {"config.json", "tensorboard", "checkpoint.safetensors"} <= named.keys()
+
+
+def run(config: TrainConfig, threads: int) -> None:  # noqa: F811
+    """A training in a process of its own."""
+    torch.set_num_threads(threads)  # bit for bit needs the same number
+    train(config)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_that_is_killed_at_any_moment_goes_on_to_the_same_weights(
+    config: TrainConfig,  # noqa: F811
+    tiny_weights: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """SIGKILL as soon as the process starts, while it ends, and at every moment between."""
+    (root,) = config.data.roots
+    validation = ValidationConfig(root=root, every=2, pictures=1, crop=32, fakes=2)
+    config = replace(config, checkpoint_every=1, validation=validation, tensorboard=True)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["danet.train.loop"])
+    rng = np.random.default_rng(24)
+    rows = []
+    for name, kind in variants(config, tiny_weights).items():
+        whole = replace(kind, output=tmp_path / name / "whole")
+        started = time.monotonic()
+        child = processes.Process(target=run, args=(whole, torch.get_num_threads()))
+        child.start()
+        child.join()
+        length = time.monotonic() - started
+        runs = kills = resumed = 0
+        while kills < KILLS // len(VARIANTS):
+            broken = replace(kind, output=tmp_path / name / f"run{runs}")
+            for _ in range(3):
+                child = processes.Process(target=run, args=(broken, torch.get_num_threads()))
+                child.start()
+                child.join(rng.uniform(0, 1.2 * length))
+                resumed += (broken.output / "checkpoint.safetensors").exists()
+                child.kill()
+                child.join()
+                assert child.exitcode in (0, -signal.SIGKILL)
+                kills += child.exitcode != 0
+            train(broken)
+            assert same_checkpoints(whole, broken)
+            assert files(broken.output) == files(whole.output)
+            assert [*broken.output.rglob(".*")] == []
+            runs += 1
+        rows.append(f"| {name} | {kills} | {resumed} | {runs} |")
+    assert capfd.readouterr() == ("", "")
+    with capfd.disabled():
+        print("\n\n| training | killed | of these with a checkpoint | runs, all as never stopped |")
+        print("| --- | --- | --- | --- |", *rows, sep="\n")
