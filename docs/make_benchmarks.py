@@ -76,6 +76,7 @@ HARMS = {
     "stripe_colour": ("their colour, levels", ".2f"),
     "stars": ("stars, share", ".2f"),
     "faintest_stars": ("the faintest, share", ".2f"),
+    "noisy_stars": ("faint ones under noise, share", ".2f"),
 }
 MEASURES = {
     "akld": ("AKLD", ".3f"),

@@ -62,6 +62,7 @@ def test_who_does_nothing_harms_nothing(folder: Path) -> None:
     for name in ("camera_gain", "white_gain", "tint_gain", "dark_gain"):
         assert found[name] == 0
     assert found["stars"] == found["faintest_stars"] == pytest.approx(1)
+    assert found["noisy_stars"] == pytest.approx(1, abs=0.1)
 
 
 def test_blurring_takes_noise_and_detail(folder: Path) -> None:

@@ -37,6 +37,7 @@ _NAMES = (
 _TINT = np.array([0.4, 1.1, 0.4], dtype=np.float32)
 _DARK = np.float32(1 / 16)
 _BORDER = 32
+_SEEING = 1.0  # pixels, of a star's Gaussian
 _CAMERA = DevelopedNoise(camera=(4, 4), phones=0, white=0, jpeg=0, rounded=0)
 _WHITE = WhiteGaussian(10 / 255)
 
@@ -77,10 +78,13 @@ def evaluate_harmless(
 
     - ``flat``, ``flat_border``: the largest change of 20 pictures of one colour, in grey levels,
       inside and within 32 pixels of the border.
-    - ``text``, ``lines``, ``stripes``: PSNR against itself, in dB.
-    - ``stripe_colour``: how far grey stripes become coloured in the mean, in grey levels.
+    - ``text``, ``lines``, ``stripes``: PSNR against itself, in dB; stripes of 1 and 2 pixels, a
+      checkerboard and a fan, the worst.
+    - ``stripe_colour``: how far these become coloured in the mean, in grey levels.
     - ``stars``, ``faintest_stars``: the share that points of light keep of theirs; 1 is best.
       In the mean, and of those of 16 levels.
+    - ``noisy_stars``: that share of soft stars of 12 to 20 levels on a dark sky, under a camera's
+      noise of 4.
     - ``worst``: the lowest ``fidelity``.
 
     Args:
@@ -109,6 +113,7 @@ def evaluate_harmless(
             **_of_flats(denoise),
             **_of_drawings(denoise, seed),
             **_of_stars(denoise),
+            **_of_noisy_stars(denoise, seed),
         }
         for method, denoise in methods.items()
     }
@@ -176,7 +181,8 @@ def _of_flats(denoise: Denoise) -> Measures:
 def _of_drawings(denoise: Denoise, seed: int) -> Measures:
     rng = np.random.default_rng(seed)
     rows, columns = np.indices((128, 128))
-    patterns = [rows % 2, columns % 2, (rows + columns) % 2, rows // 2 % 2, columns // 2 % 2]
+    fan = 0.5 + 0.5 * np.cos(40 * np.arctan2(rows - 63.5, columns - 63.5))
+    patterns = [rows % 2, columns % 2, (rows + columns) % 2, rows // 2 % 2, columns // 2 % 2, fan]
     stripes = [_grey(0.2 + 0.6 * pattern) for pattern in patterns]
     changes = [denoise(picture) for picture in stripes]
     means = [change.mean(axis=(0, 1), dtype=np.float64) for change in changes]
@@ -200,6 +206,22 @@ def _of_stars(denoise: Denoise) -> Measures:
         near = ndimage.maximum_filter(sky, size=(5, 5, 1)) > 0
         kept[level] = float(denoise(sky)[near].sum() / sky.sum())
     return {"stars": float(np.mean(list(kept.values()))), "faintest_stars": kept[16]}
+
+
+def _of_noisy_stars(denoise: Denoise, seed: int) -> Measures:
+    """Stars under eight grains of noise, in apertures of 7 x 7 pixels above the sky's median."""
+    places = np.arange(16, 128, 24)
+    light = np.zeros((128, 128))
+    light[np.ix_(places, places)] = np.resize([12, 16, 20], (5, 5)) * 2 * np.pi * _SEEING**2
+    stars = ndimage.gaussian_filter(light, _SEEING)
+    near = ndimage.maximum_filter(light, size=7) > 0
+    sky = _grey((20 + stars) / 255)
+    kept = []
+    for number in range(8):
+        noisy = _CAMERA.add_noise(sky, np.random.default_rng([seed, number]))
+        denoised = denoise(noisy).mean(axis=-1, dtype=np.float64)
+        kept.append(255 * (denoised - np.median(denoised))[near].sum() / stars[near].sum())
+    return {"noisy_stars": float(np.mean(kept))}
 
 
 def _grey(plane: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Floats:

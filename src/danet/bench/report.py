@@ -50,6 +50,7 @@ _SHOWN = {
     "stripe_colour": ("their colour", ".2f"),
     "stars": ("stars", ".2f"),
     "faintest_stars": ("faintest", ".2f"),
+    "noisy_stars": ("under noise", ".2f"),
 }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from danet.data import Pixels, scaled
-from danet.data.drawn import drawn_lines, drawn_text
+from danet.data.drawn import drawn_lines, drawn_pattern, drawn_stars, drawn_text
 from danet.data.patches import areas, draw_window, resize, turned
 from danet.noise import DevelopedNoise, NoiseModel
 from danet.noise.model import log_uniform
@@ -40,7 +40,7 @@ class Variety:
         tinted: share of the patches whose channels are each multiplied by a factor of their own.
         tint: smallest and largest factor of ``tinted``.
         flat: share of patches of one colour, or of two colours with an edge.
-        drawn: share of patches of text, lines, stripes or points of light.
+        drawn: share of patches of text, lines, fine patterns or stars.
         dark: share of pairs whose clean and noisy side are made darker together, as in a picture
             of 16 bits that was exposed too little.
         darkness: smallest and largest factor of ``dark``.
@@ -174,25 +174,14 @@ def _flat(rng: np.random.Generator, size: int) -> Array:
 
 
 def _drawn(rng: np.random.Generator, size: int) -> Array:
-    """Text, lines, stripes, a checkerboard or points of light, in two colours."""
+    """Text, lines or a pattern in two colours, or stars on a dark sky."""
+    kind = rng.random()
+    if kind < 0.4:
+        sky = rng.uniform(0, 0.2) * rng.uniform(0.5, 1, size=3)
+        return (sky + drawn_stars(rng, size)).clip(0, 1).astype(np.float32)
     ground, ink = (
         rng.random((2, 3)) if rng.random() < 0.5 else rng.permutation([[0.0] * 3, [1.0] * 3])
     )
-    kind = rng.integers(4)
-    if kind == 0:
-        mask = drawn_text(rng, size)
-    elif kind == 1:
-        mask = drawn_lines(rng, size)
-    elif kind == 2:
-        period = rng.integers(1, 5, size=2)
-        rows, columns = np.indices((size, size)) // period[:, None, None]
-        both = rng.random() < 0.3
-        stripes = rows + columns if both else rows if rng.random() < 0.5 else columns
-        mask = np.asarray(stripes % 2, dtype=np.float64)
-    else:
-        ground = ground * 0.1
-        mask = (rng.random((size, size)) < 0.004) * rng.uniform(0.05, 1, (size, size))
-        shifted = [np.roll(mask, step, axis) for axis in (0, 1) for step in (-1, 1)]
-        mask = np.maximum(mask, rng.uniform(0, 0.6) * np.max(shifted, axis=0))
-    patch: Array = (ground + mask[..., None] * (ink - ground)).astype(np.float32)
+    draw = drawn_text if kind < 0.55 else drawn_lines if kind < 0.7 else drawn_pattern
+    patch: Array = (ground + draw(rng, size)[..., None] * (ink - ground)).astype(np.float32)
     return patch
