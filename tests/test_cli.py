@@ -469,6 +469,29 @@ def test_a_mask_leaves_what_is_black(run: Run) -> None:
     assert run("denoise", "noisy.png", "-o", "some.png", "--mask", "mask.png") == 2
 
 
+def test_the_strength_is_found_and_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).normal(0, 1.8, (64, 64, 3))
+    noisy = np.rint(128 + noise).astype(np.uint8)
+    Image.fromarray(noisy).save("noisy.png")
+    denoiser = danet.Denoiser(device="cpu")
+    found = denoiser.find_noise(noisy)
+    assert 0 < found.strength < 1
+    shipped = ("--weights", "photo", "--strength", "auto")
+    assert run("denoise", "noisy.png", "-o", "clean.png", *shipped) == 0
+    assert capsys.readouterr().err == ""
+    np.testing.assert_array_equal(pixels("clean.png"), denoiser(noisy, strength="auto"))
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:32] = 255
+    Image.fromarray(mask).save("mask.png")
+    more = ("--mask", "mask.png", "--luma", "0.5", "--verbose")
+    assert run("denoise", "noisy.png", "-o", "some.png", *shipped, *more) == 0
+    level = f"noise of {255 * found.level:.1f} grey levels of 255, strength {found.strength:.2f}"
+    assert capsys.readouterr().err == f"danet: noisy.png: {level}\n"
+    upper = denoiser(noisy, strength=(0.5, found.strength))
+    expected = np.where(mask[..., None] == 255, upper, noisy).astype(int)
+    assert np.abs(pixels("some.png") - expected).max() <= 1
+
+
 def test_quality_and_every_frame(run: Run) -> None:
     picture("noisy.jpg")
     assert run("denoise", "noisy.jpg", "-o", "same.jpg") == 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from danet.cli.console import add_network_arguments, at_least, given_path, network_settings
+from danet.cli.console import add_network_arguments, at_least, given_path, network_settings, say
 from danet.cli.jobs import (
     STREAM,
     check_outputs,
@@ -22,10 +22,13 @@ from danet.cli.jobs import (
     named_streams,
     refuse_folder,
 )
-from danet.errors import ConfigError, DanetError, DataError
+from danet.errors import ConfigError, DanetError, DataError, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from danet.inference.treatment import Number, Strength
+    from danet.pretrained import Denoiser
 
 __all__ = ["add_commands"]
 
@@ -58,8 +61,8 @@ def add_commands(commands: Any) -> None:
         "--strength",
         type=_strength,
         default=1.0,
-        help="how much of the noise is taken: 0 none, 1 all that is found, above 1 more "
-        "(default: %(default)s)",
+        help="how much of the noise is taken: 0 none, 1 all that is found, above 1 more; auto: "
+        "none of clean pictures, all of noisy ones (default: %(default)s)",
     )
     for part, what in (("luma", "brightness"), ("chroma", "colours")):
         denoise.add_argument(
@@ -184,7 +187,8 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verbose",
         action="store_true",
-        help="name the pictures of folders that are left out for their format",
+        help="name the pictures of folders that are left out for their format; with --strength "
+        "auto, say how noisy each picture is",
     )
     _add_max_pixels(parser, 2 * 89_478_485)  # as Pillow has it
     add_network_arguments(parser)
@@ -222,10 +226,14 @@ def _output(text: str) -> tuple[Path, bool]:
     return _input(text), text.endswith(("/", os.sep))
 
 
-def _strength(text: str) -> float:
+def _strength(text: str) -> Number:
+    if text == "auto":
+        return "auto"
     value = float(text)
     if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number of at least 0")
+        raise argparse.ArgumentTypeError(
+            f"{text} is neither auto nor a finite number of at least 0"
+        )
     return value
 
 
@@ -239,9 +247,9 @@ def _denoise(options: argparse.Namespace) -> int:
     check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     denoiser.engine.settings.jobs = options.jobs
+    strength = _strength_of(options, denoiser)
     denoise = partial(
         denoiser.denoise_file,
-        strength=_strengths(options),
         residual=options.residual,
         self_ensemble=options.self_ensemble,
         quality=options.quality,
@@ -251,7 +259,7 @@ def _denoise(options: argparse.Namespace) -> int:
         refuse_folder(picture)
         with named_streams(picture, outputs[0], options.format or ".png") as (source, target):
             times = source.stat() if source.exists() else None  # before it may be replaced
-            denoise(source, target)
+            denoise(source, target, strength=partial(strength, picture))
             if options.preserve_times and times is not None:
                 os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
@@ -265,19 +273,38 @@ def _denoise(options: argparse.Namespace) -> int:
         )
 
 
-def _strengths(options: argparse.Namespace) -> float | tuple[float, float] | NDArray[Any]:
-    """The strength of luma and chroma, of each pixel where there is a mask."""
+def _strength_of(
+    options: argparse.Namespace, denoiser: Denoiser
+) -> Callable[[Path, NDArray[Any]], Strength]:
+    """What gives the strengths for the pixels of a picture: of luma and chroma, times the mask."""
     import numpy as np
 
     from danet import images
+    from danet.inference.automatic import is_automatic
 
-    both = options.luma, options.chroma
-    luma, chroma = (options.strength if value is None else value for value in both)
-    if options.mask is None:
-        return luma if luma == chroma else (luma, chroma)
-    refuse_folder(options.mask)
-    pixels, _ = images.to_tensor(images.read_image(options.mask))
-    return pixels[0].mean(dim=0).numpy()[..., None] * np.array([luma, chroma], np.float32)
+    parts = options.luma, options.chroma
+    luma, chroma = (options.strength if value is None else value for value in parts)
+    asked: Any = luma if luma == chroma else (luma, chroma)
+    mask: Any = None
+    if options.mask is not None:
+        refuse_folder(options.mask)
+        mask, _ = images.to_tensor(images.read_image(options.mask))
+
+    def strength(picture: Path, pixels: NDArray[Any]) -> Strength:
+        numbers: Any = asked
+        if is_automatic(asked):
+            found = denoiser.find_noise(pixels)
+            numbers = found.fill_in(asked)
+            if options.verbose:
+                level = f"noise of {255 * found.level:.1f} grey levels of 255"
+                say(f"{one_line(picture)}: {level}, strength {found.strength:.2f}")
+        if mask is None:
+            return cast("Strength", numbers)
+        of_two = np.broadcast_to(np.asarray(numbers, np.float32), 2)
+        both: NDArray[np.float32] = mask[0].mean(dim=0).numpy()[..., None] * of_two
+        return both
+
+    return strength
 
 
 def _integers(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -20,9 +20,21 @@ from danet.inference.ensemble import self_ensemble, views
 from danet.inference.sizes import pad
 from danet.inference.tiling import Tile
 
-__all__ = ["Spread", "Strength", "Treatment", "check_out", "result_layout", "strength_planes"]
+__all__ = [
+    "Number",
+    "Spread",
+    "Strength",
+    "Treatment",
+    "check_out",
+    "even_planes",
+    "result_layout",
+    "strength_planes",
+]
 
-Strength: TypeAlias = float | tuple[float, float] | Image.Image | NDArray[Any]
+Number: TypeAlias = float | Literal["auto"]
+"""A strength, or "auto" for the one that suits the picture, see `danet.inference.automatic`."""
+
+Strength: TypeAlias = Number | tuple[Number, Number] | Image.Image | NDArray[Any]
 """One number, two for luma and chroma, or a mask of the picture's size."""
 
 # The weights of red, green and blue in luma: ITU-R BT.601.
@@ -42,7 +54,7 @@ class Treatment:
         residual: give what is taken instead of the picture without it.
 
     Raises:
-        ConfigError: a strength is negative or not finite.
+        ConfigError: a strength is negative, not finite, or no number.
 
     Example:
         >>> half = Treatment(strength=0.5)
@@ -57,6 +69,8 @@ class Treatment:
     def __post_init__(self) -> None:
         given = self.strength if isinstance(self.strength, tuple) else (self.strength,)
         for value in given:
+            if isinstance(value, str):
+                raise ConfigError(f'strength is {value!r}, and must be a number or "auto"')
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"strength is {value}, and must be a finite number of at least 0")
         if isinstance(self.strength, tuple) and len(self.strength) != 2:
@@ -165,6 +179,32 @@ def strength_planes(
         )
         part = pad(whole[..., rows, columns], Tile(area, (rows, columns), (rows, columns)).beyond)
         return part.expand(len(group), -1, -1, -1)
+
+    return planes
+
+
+def even_planes(
+    strengths: Sequence[float | tuple[float, float]],
+) -> Callable[[range, Area], Tensor]:
+    """Strengths of each of several pictures, as the engine joins them to their parts.
+
+    Args:
+        strengths: one number for each picture, or two, for its luma and its chroma.
+
+    Returns:
+        As `strength_planes`.
+
+    Example:
+        >>> planes = even_planes([0.5, (0, 1)])
+        >>> planes(range(1, 2), (slice(0, 45), slice(0, 70))).mean(dim=(2, 3))
+        tensor([[0., 1.]])
+    """
+    both = [one if isinstance(one, tuple) else (one, one) for one in strengths]
+    numbers = torch.tensor(both, dtype=torch.float32)[..., None, None]
+
+    def planes(group: range, area: Area) -> Tensor:
+        rows, columns = (span.stop - span.start for span in area)
+        return numbers[group.start : group.stop].expand(-1, -1, rows, columns)
 
     return planes
 

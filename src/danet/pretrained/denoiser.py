@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from danet.errors import ConfigError
+from danet.errors import ConfigError, ImageError
 from danet.files import scratch_array
-from danet.images import Picture, process_file
+from danet.images import Picture, process_file, to_tensor
+from danet.images.parts import raster
+from danet.inference.automatic import FoundNoise, found_noise, is_automatic, sample_areas
 from danet.inference.batching import in_batches
+from danet.inference.engine import Latent
 from danet.inference.treatment import (
+    Number,
     Spread,
     Strength,
     Treatment,
     check_out,
+    even_planes,
     result_layout,
     strength_planes,
 )
@@ -141,7 +147,8 @@ class Denoiser(Pretrained):
                 and above 1 more than that.  Two such numbers are for its luma (brightness) and its
                 chroma (colours).  For a strength of each pixel give a mask of the picture's
                 size: a grey picture, PIL or integers, whose white is 1; or floats, H x W, or
-                H x W x 2 for luma and chroma.
+                H x W x 2 for luma and chroma.  "auto", alone or as one of the two, is what
+                `find_noise` finds, for each picture of a tensor.
             residual: give the noise that is taken instead of the picture without it.
             self_ensemble: take the mean over the eight flips and rotations of the picture, see
                 `danet.inference.ensemble.self_ensemble`.  It takes eight times as long.
@@ -158,7 +165,7 @@ class Denoiser(Pretrained):
         Raises:
             ImageError: the picture or the mask cannot be taken, or the result not be written to
                 ``out``; the message says why.
-            ConfigError: a strength is negative or not finite.
+            ConfigError: a strength is negative, not finite, or no number.
             DanetError: the memory does not suffice.
 
         Example:
@@ -170,21 +177,64 @@ class Denoiser(Pretrained):
             >>> denoiser(np.zeros((45, 70), np.uint8), residual=True).dtype
             dtype('float32')
         """
-        if isinstance(strength, Image.Image | np.ndarray):
-            planes = strength_planes(strength, image)
-            treatment = Treatment(None, self_ensemble, residual)
-        else:
-            planes, treatment = None, Treatment(strength, self_ensemble, residual)
+        numbers, planes = self._strengths(strength, image)
+        treatment = Treatment(numbers, self_ensemble, residual)
         if out is not None:
             check_out(out, image, treatment)
         return next(self.engine.run(image, [planes], out=out, treatment=treatment))
+
+    def find_noise(self, image: Picture) -> FoundNoise:
+        """How noisy a picture is, and the strength that suits it.
+
+        At most 16 parts of 256 x 256 pixels are looked at, evenly spread and the same for all
+        pictures of a size; see `danet.inference.automatic.found_noise`.
+
+        Args:
+            image: one picture as for calling the denoiser.
+
+        Returns:
+            ``level``, the standard deviation of the noise that the network sees, where white is 1,
+            and ``strength``: 0 up to 1.25 grey levels of 255, as clean photographs have, 1 from
+            2.25, and on the line between.
+
+        Raises:
+            ImageError: the picture cannot be taken, or is more than one; the message says why.
+            DanetError: the memory does not suffice.
+
+        Example:
+            >>> clean = np.full((300, 300), 0.5)
+            >>> noisy = clean + np.random.default_rng(0).normal(0, 0.02, clean.shape)
+            >>> denoiser = Denoiser()
+            >>> denoiser.find_noise(clean).strength, denoiser.find_noise(noisy).strength
+            (0.0, 1.0)
+        """
+        whole = raster(image)
+        if whole.count > 1:
+            raise ImageError(f"{whole.count} pictures in one tensor; give them one by one")
+        areas = sample_areas(whole.size)
+        parts = torch.cat([to_tensor(whole.part(area))[0] for area in areas]).detach()
+        taken = cast(Tensor, next(self.engine.run(parts, treatment=Treatment(residual=True))))
+        return found_noise(parts.cpu().numpy(), taken.cpu().numpy())
+
+    def _strengths(
+        self, strength: Strength, image: Picture
+    ) -> tuple[float | tuple[float, float] | None, Latent | None]:
+        """The strength of a `Treatment`, and what is joined to the pixels where it is None."""
+        if isinstance(strength, Image.Image | np.ndarray):
+            return None, strength_planes(strength, image)
+        if not is_automatic(strength):
+            return cast("float | tuple[float, float]", strength), None
+        whole = raster(image)
+        pictures = [whole.some(range(number, number + 1)).picture for number in range(whole.count)]
+        numbers = [self.find_noise(picture).fill_in(cast(Any, strength)) for picture in pictures]
+        return (numbers[0], None) if len(numbers) == 1 else (None, even_planes(numbers))
 
     def denoise_file(
         self,
         source: str | os.PathLike[str],
         target: str | os.PathLike[str],
         *,
-        strength: Strength = 1.0,
+        strength: Strength | Callable[[NDArray[Any]], Strength] = 1.0,
         residual: bool = False,
         self_ensemble: bool = False,
         quality: int | None = None,
@@ -197,7 +247,8 @@ class Denoiser(Pretrained):
         Args:
             source: a picture file, or ``.npy`` of an array.
             target: the file to write, in the format that its suffix names.  It may be the source.
-            strength: as for calling the denoiser.  A mask lies as the pixels in the file do.
+            strength: as for calling the denoiser; or a function that gives it for the pixels of
+                a frame.  A mask lies as the pixels in the file do.
             residual: write the noise that is taken instead: around middle grey to files of
                 integers, and with its sign to files of floats and ``.npy``.
             self_ensemble: as for calling the denoiser.
@@ -207,7 +258,7 @@ class Denoiser(Pretrained):
         Raises:
             ImageError: the source cannot be read, the mask does not fit, or the format of the
                 target cannot hold the result.
-            ConfigError: a strength is negative or not finite.
+            ConfigError: a strength is negative, not finite, or no number.
             DanetError: the target cannot be written, or the memory does not suffice.
 
         Example:
@@ -220,13 +271,14 @@ class Denoiser(Pretrained):
             (300, 300)
         """
         target = Path(target)
-        call: Any = partial(self, strength=strength, residual=residual, self_ensemble=self_ensemble)
+        call: Any = partial(self, residual=residual, self_ensemble=self_ensemble)
 
         def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
             is_mapped = isinstance(pixels, np.memmap)
             make: Any = partial(scratch_array, target.parent) if is_mapped else np.empty
             shape, dtype = result_layout(pixels, Treatment(residual=residual))
-            result: NDArray[Any] = call(pixels, out=make(shape, dtype))
+            amount = strength(pixels) if callable(strength) else strength
+            result: NDArray[Any] = call(pixels, strength=amount, out=make(shape, dtype))
             if not residual or pixels.dtype.kind == "f" or target.suffix.lower() == ".npy":
                 return result
             grey: NDArray[Any] = make(shape, pixels.dtype)
@@ -240,7 +292,7 @@ class Denoiser(Pretrained):
         self,
         pictures: Iterable[_PictureT],
         *,
-        strength: float | tuple[float, float] = 1.0,
+        strength: Number | tuple[Number, Number] = 1.0,
         self_ensemble: bool = False,
         batch_size: int = 16,
         progress: bool = False,
@@ -261,8 +313,8 @@ class Denoiser(Pretrained):
 
         Raises:
             ImageError: a picture cannot be taken; its number, from 0, is in the message.
-            ConfigError: at once, if a strength is negative or not finite, or ``batch_size`` is
-                below 1.
+            ConfigError: at once, if a strength is negative, not finite or no number, or
+                ``batch_size`` is below 1.
 
         Example:
             >>> from danet.networks import build
@@ -273,12 +325,13 @@ class Denoiser(Pretrained):
             [(3, 45, 70), (1, 20, 30), (3, 45, 70)]
         """
         # The residual is neither clamped nor rounded, which is left to the form of each picture.
-        treatment = Treatment(strength, self_ensemble, residual=True)
+        FoundNoise(0, 0).fill_in(strength)  # refuses what is no strength
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, and must be at least 1")
 
         def denoise(pixels: Tensor) -> Tensor:
-            return pixels - cast(Tensor, next(self.engine.run(pixels, treatment=treatment)))
+            taken = self(pixels, strength=strength, self_ensemble=self_ensemble, residual=True)
+            return pixels - taken
 
         results: Any = in_batches(pictures, denoise, batch_size)
         if progress:
