@@ -439,6 +439,7 @@ def test_strength_self_ensemble_and_residual(run: Run, weights: Path) -> None:
     cases: list[tuple[list[str], dict[str, Any]]] = [
         (["--strength", "0"], {"strength": 0.0}),
         (["--strength", "1.5"], {"strength": 1.5}),
+        (["--grain", "0.5"], {"grain": 0.5}),
         (["--self-ensemble"], {"self_ensemble": True}),
         (["--luma", "0.3"], {"strength": (0.3, 1.0)}),
         (["--strength", "0.5", "--chroma", "1.2"], {"strength": (0.5, 1.2)}),
@@ -739,6 +740,7 @@ def test_unknown_weights_and_devices(
         ["denoise", "a.png", "-o", "b.png", "--tile", "0"],
         ["denoise", "a.png", "-o", "b.png", "--strength", "-1"],
         ["denoise", "a.png", "-o", "b.png", "--strength", "nan"],
+        ["denoise", "a.png", "-o", "b.png", "--grain", "1.5"],
         ["denoise", "a.png", "-o", "b.png", "--quality", "101"],
         ["denoise", "a.png", "-o", "b.png", "--jobs", "0"],
         ["denoise", "a.png", "-o", "b.png", "--max-pixels", "0"],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 from danet.errors import ConfigError, ImageError, WeightsError
@@ -424,6 +425,40 @@ def test_luma_and_chroma_are_taken_apart(denoiser: Denoiser) -> None:
     ):
         taken = denoiser(image, residual=True, strength=strength)
         torch.testing.assert_close(taken, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 90), (97, 131)])
+@pytest.mark.parametrize("options", [{}, {"strength": (0.5, 1.0), "self_ensemble": True}])
+def test_grain_is_fine_and_colourless(
+    denoiser: Denoiser, size: tuple[int, int], options: dict[str, Any]
+) -> None:
+    image = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    plain, rest = (denoiser(image, residual=True, grain=g, **options) for g in (0.0, 0.4))
+    grain = plain - rest
+    torch.testing.assert_close(grain, grain[:1].expand(3, -1, -1), rtol=0, atol=1e-6)
+    luma = (weights * plain).sum(dim=0).numpy()
+    row = np.array([1, 3.5, 7, 9, 7, 3.5, 1]) / 32
+    smooth = luma
+    if min(size) > 3:  # else a mirrored picture is mirrored again
+        for axis in (0, 1):
+            smooth = ndimage.correlate1d(smooth, row, axis=axis, mode="mirror")
+        np.testing.assert_allclose(grain[0], 0.4 * (luma - smooth), atol=1e-6)
+    denoiser.engine.settings.tile = 16
+    tiled = denoiser(image, residual=True, grain=0.4, **options)
+    torch.testing.assert_close(tiled, rest, rtol=0, atol=1e-6)
+    result = denoiser(image, grain=0.4, **options)
+    torch.testing.assert_close(result, (image - rest).clamp(0, 1), rtol=0, atol=1e-6)
+    (mapped,) = denoiser.map([image], grain=0.4, **options)
+    torch.testing.assert_close(mapped, result, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("grain", [-0.1, 1.1, float("nan")])
+def test_bad_grain(denoiser: Denoiser, grain: float) -> None:
+    with pytest.raises(ConfigError, match="grain is"):
+        denoiser(picture(), grain=grain)
+    with pytest.raises(ConfigError, match="grain is"):
+        denoiser.map([], grain=grain)
 
 
 @pytest.mark.parametrize("tile", [None, 16])

@@ -79,6 +79,14 @@ def add_commands(commands: Any) -> None:
         "it lies as the pixels in the file do, whatever the EXIF orientation",
     )
     denoise.add_argument(
+        "--grain",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="how much of the fine, colourless part of what is taken is given back: 0 none, 1 all "
+        "(default: %(default)s)",
+    )
+    denoise.add_argument(
         "--self-ensemble",
         action="store_true",
         help="take the mean over eight flips and rotations: a little better, eight times as long",
@@ -237,6 +245,13 @@ def _strength(text: str) -> Number:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
 def _denoise(options: argparse.Namespace) -> int:
     from danet.pretrained import Denoiser
 
@@ -250,6 +265,7 @@ def _denoise(options: argparse.Namespace) -> int:
     strength = _strength_of(options, denoiser)
     denoise = partial(
         denoiser.denoise_file,
+        grain=options.grain,
         residual=options.residual,
         self_ensemble=options.self_ensemble,
         quality=options.quality,

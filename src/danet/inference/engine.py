@@ -88,8 +88,9 @@ class _Rules(TypedDict):
 
 
 class _Plan(NamedTuple):
-    """The size of the windows, and how many of them a device computes at once."""
+    """What tiles must obey, their windows' size, and how many a device computes at once."""
 
+    rules: _Rules
     window: Size
     together: int
 
@@ -147,7 +148,7 @@ class Engine:
         if isinstance(image, Tensor) and not _needs_gradient(image):
             image = image.detach()  # gradients are on in the thread that reads the parts
         given = raster(image)
-        plan = self._plan(given, draws)
+        plan = self._plan(given, draws, treatment.reach)
         waiting = iter(latents)
         while some := list(islice(waiting, self._draws_at_once(given, plan))):
             results, plan = self._results(given, some, out, treatment, plan)
@@ -178,31 +179,30 @@ class Engine:
         rounded = padded_length(self.settings.halo, self.network.size_multiple)
         return rounded if exact is None else min(rounded, exact)
 
-    @property
-    def _rules(self) -> _Rules:
-        return {
-            "halo": self._halo or 0,
-            "multiple": self.network.size_multiple,
-            "border": self.border,
-        }
+    def _rules(self, reach: int) -> _Rules:
+        """For a treatment that needs some pixels around each result of the network."""
+        multiple = self.network.size_multiple
+        halo = padded_length((self._halo or 0) + reach, multiple)
+        return {"halo": halo, "multiple": multiple, "border": self.border}
 
     @property
     def _devices(self) -> int:
         return len(self.runtime.devices(self.network))
 
-    def _plan(self, given: Raster[Any], draws: int) -> _Plan:
+    def _plan(self, given: Raster[Any], draws: int, reach: int) -> _Plan:
         """What to begin with."""
+        rules = self._rules(reach)
         if _needs_gradient(given.picture):  # the gradient needs all of it at once
-            return _Plan(self._whole(given.size), given.count)
+            return _Plan(rules, self._whole(given.size), given.count)
         settings, halo = self.settings, self._halo
         limit = self._budget() / self.bytes_per_pixel
         if halo is not None and settings.tile is not None:
-            window = window_of(given.size, settings.tile, **self._rules)
+            window = window_of(given.size, settings.tile, **rules)
         else:
-            window = self._within(given.size, limit, given.count * draws)
+            window = self._within(given.size, rules, limit, given.count * draws)
             if math.prod(window) > limit and (settings.max_memory is not None or halo is None):
                 raise DanetError(self._too_little(given.size, window))
-        return _Plan(window, max(1, int(min(limit, _BATCH_PIXELS) // math.prod(window))))
+        return _Plan(rules, window, max(1, int(min(limit, _BATCH_PIXELS) // math.prod(window))))
 
     def _budget(self) -> float:
         """What the device with the least memory has for each network that is on it."""
@@ -218,13 +218,11 @@ class Engine:
             budgets.append(budget / devices.count(device))
         return min(budgets)
 
-    def _within(self, size: Size, limit: float, pictures: int = 1) -> Size:
+    def _within(self, size: Size, rules: _Rules, limit: float, pictures: int = 1) -> Size:
         """The window to choose for a number of pixels."""
         if self._halo is None:
             return self._whole(size)
-        return choose_window(
-            size, **self._rules, limit=limit, pictures=pictures, devices=self._devices
-        )
+        return choose_window(size, **rules, limit=limit, pictures=pictures, devices=self._devices)
 
     def _whole(self, size: Size) -> Size:
         """A window that holds the whole picture."""
@@ -261,7 +259,7 @@ class Engine:
     ) -> tuple[list[Picture], _Plan]:
         """The results for some latents, and the plan that memory sufficed for."""
         while True:
-            tiles = cut(given.size, plan.window, **self._rules)
+            tiles = cut(given.size, plan.window, **plan.rules)
             if not _needs_gradient(given.picture):  # each device has its share of the windows
                 windows = given.count * len(tiles) * len(latents)
                 plan = plan._replace(together=min(plan.together, -(-windows // self._devices)))
@@ -271,7 +269,7 @@ class Engine:
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or _needs_gradient(given.picture):
                     raise
-                smaller = self._within(given.size, math.prod(plan.window) / 2)
+                smaller = self._within(given.size, plan.rules, math.prod(plan.window) / 2)
                 if plan.together == 1 and math.prod(smaller) >= math.prod(plan.window):
                     raise DanetError(self._too_little(given.size, plan.window)) from error
             # Out here the failed computation's tensors are gone.
@@ -310,7 +308,8 @@ class Engine:
 
         def write(item: tuple[int, int, int], result: Tensor) -> None:
             tile, canvas, group = tiles[item[0]], canvases[item[1]], groups[item[2]]
-            seen = treatment.picture(crop(result, tile.beyond), forms.pop(item))
+            finished = treatment.finish(crop(result, tile.beyond))
+            seen = treatment.picture(finished, forms.pop(item))
             canvas.put(seen, group, tile.core, tile.inner)
 
         alone = _needs_gradient(given.picture)

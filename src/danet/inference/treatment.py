@@ -14,10 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from danet.errors import ConfigError, ImageError
+from danet.filters import TAPS_7, smooth
 from danet.images import ImageForm, Picture, difference_from_tensor, from_tensor, to_tensor
 from danet.images.parts import Area, raster
 from danet.inference.ensemble import self_ensemble, views
-from danet.inference.sizes import pad
+from danet.inference.sizes import crop, pad
 from danet.inference.tiling import Tile
 
 __all__ = [
@@ -52,9 +53,12 @@ class Treatment:
         self_ensemble: take the mean over eight flips and rotations of the picture as it is padded
             for the network, so that tiles do not change it; see `danet.inference.ensemble`.
         residual: give what is taken instead of the picture without it.
+        grain: the share of the fine, colourless part of what is taken that is given back: of its
+            luma less its luma smoothed over 7 x 7 pixels by `danet.filters.TAPS_7`.
 
     Raises:
-        ConfigError: a strength is negative, not finite, or no number.
+        ConfigError: a strength is negative, not finite, or no number; or ``grain`` is not from 0
+            to 1.
 
     Example:
         >>> half = Treatment(strength=0.5)
@@ -65,8 +69,11 @@ class Treatment:
     strength: float | tuple[float, float] | None = 1.0
     self_ensemble: bool = False
     residual: bool = False
+    grain: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.grain <= 1:
+            raise ConfigError(f"grain is {self.grain}, and must be from 0 to 1")
         given = self.strength if isinstance(self.strength, tuple) else (self.strength,)
         for value in given:
             if isinstance(value, str):
@@ -87,7 +94,8 @@ class Treatment:
             pixels: what it takes.
 
         Returns:
-            What becomes of the pixels, or what is taken from them; N x 3 x H x W.
+            What becomes of the pixels, or what is taken from them, N x 3 x H x W; and, for
+            `finish`, the luma of what is taken as a fourth channel where grain is given back.
         """
         factors: Any = self.strength
         if factors is None:
@@ -100,7 +108,24 @@ class Treatment:
             result = pixels - _scaled(pixels - result, *factors)
         elif factors != 1:
             result = torch.lerp(pixels, result, factors)
-        return pixels - result if self.residual else result
+        if not self.grain:
+            return pixels - result if self.residual else result
+        taken = pixels - result
+        return torch.cat([taken if self.residual else result, _luma(taken)], dim=1)
+
+    @property
+    def reach(self) -> int:
+        """How many pixels around a part of a picture `finish` needs."""
+        return len(TAPS_7) // 2 if self.grain else 0
+
+    def finish(self, tensor: Tensor) -> Tensor:
+        """Give the grain back to what `tensor` gave, without what is beyond the picture."""
+        if not self.grain:
+            return tensor
+        result, luma = tensor[:, :3], tensor[:, 3:]
+        around = (self.reach,) * 4
+        grain = self.grain * (luma - crop(smooth(pad(luma, around), TAPS_7), around))
+        return result - grain if self.residual else result + grain
 
     def picture(self, tensor: Tensor, form: ImageForm) -> Picture:
         """Turn what `tensor` gave into a picture, or a difference, of a form."""
@@ -127,9 +152,12 @@ class Spread(Treatment):
 
 def _scaled(noise: Tensor, luma: Any, chroma: Any) -> Tensor:
     """Noise, N x 3 x H x W, with its luma and its chroma multiplied by factors."""
-    grey = (noise * noise.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
-    scaled: Tensor = chroma * noise + (luma - chroma) * grey
+    scaled: Tensor = chroma * noise + (luma - chroma) * _luma(noise)
     return scaled
+
+
+def _luma(noise: Tensor) -> Tensor:
+    return (noise * noise.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def strength_planes(

@@ -99,6 +99,7 @@ class Denoiser(Pretrained):
         image: _PictureT,
         *,
         strength: Strength = 1.0,
+        grain: float = 0.0,
         residual: Literal[False] = False,
         self_ensemble: bool = False,
         out: NDArray[Any] | None = None,
@@ -110,6 +111,7 @@ class Denoiser(Pretrained):
         image: Tensor,
         *,
         strength: Strength = 1.0,
+        grain: float = 0.0,
         residual: Literal[True],
         self_ensemble: bool = False,
     ) -> Tensor: ...
@@ -120,6 +122,7 @@ class Denoiser(Pretrained):
         image: Image.Image | NDArray[Any],
         *,
         strength: Strength = 1.0,
+        grain: float = 0.0,
         residual: Literal[True],
         self_ensemble: bool = False,
         out: NDArray[np.float32] | None = None,
@@ -130,6 +133,7 @@ class Denoiser(Pretrained):
         image: Picture,
         *,
         strength: Strength = 1.0,
+        grain: float = 0.0,
         residual: bool = False,
         self_ensemble: bool = False,
         out: NDArray[Any] | None = None,
@@ -149,6 +153,8 @@ class Denoiser(Pretrained):
                 size: a grey picture, PIL or integers, whose white is 1; or floats, H x W, or
                 H x W x 2 for luma and chroma.  "auto", alone or as one of the two, is what
                 `find_noise` finds, for each picture of a tensor.
+            grain: the share, from 0 to 1, that is given back of the fine and colourless part of
+                what is taken: of its luma less a smoothing of that over 7 x 7 pixels.
             residual: give the noise that is taken instead of the picture without it.
             self_ensemble: take the mean over the eight flips and rotations of the picture, see
                 `danet.inference.ensemble.self_ensemble`.  It takes eight times as long.
@@ -165,7 +171,8 @@ class Denoiser(Pretrained):
         Raises:
             ImageError: the picture or the mask cannot be taken, or the result not be written to
                 ``out``; the message says why.
-            ConfigError: a strength is negative, not finite, or no number.
+            ConfigError: a strength is negative, not finite, or no number, or ``grain`` is not
+                from 0 to 1.
             DanetError: the memory does not suffice.
 
         Example:
@@ -178,7 +185,7 @@ class Denoiser(Pretrained):
             dtype('float32')
         """
         numbers, planes = self._strengths(strength, image)
-        treatment = Treatment(numbers, self_ensemble, residual)
+        treatment = Treatment(numbers, self_ensemble, residual, grain)
         if out is not None:
             check_out(out, image, treatment)
         return next(self.engine.run(image, [planes], out=out, treatment=treatment))
@@ -235,6 +242,7 @@ class Denoiser(Pretrained):
         target: str | os.PathLike[str],
         *,
         strength: Strength | Callable[[NDArray[Any]], Strength] = 1.0,
+        grain: float = 0.0,
         residual: bool = False,
         self_ensemble: bool = False,
         quality: int | None = None,
@@ -249,6 +257,7 @@ class Denoiser(Pretrained):
             target: the file to write, in the format that its suffix names.  It may be the source.
             strength: as for calling the denoiser; or a function that gives it for the pixels of
                 a frame.  A mask lies as the pixels in the file do.
+            grain: as for calling the denoiser.
             residual: write the noise that is taken instead: around middle grey to files of
                 integers, and with its sign to files of floats and ``.npy``.
             self_ensemble: as for calling the denoiser.
@@ -258,7 +267,8 @@ class Denoiser(Pretrained):
         Raises:
             ImageError: the source cannot be read, the mask does not fit, or the format of the
                 target cannot hold the result.
-            ConfigError: a strength is negative, not finite, or no number.
+            ConfigError: a strength is negative, not finite, or no number, or ``grain`` is not
+                from 0 to 1.
             DanetError: the target cannot be written, or the memory does not suffice.
 
         Example:
@@ -271,7 +281,7 @@ class Denoiser(Pretrained):
             (300, 300)
         """
         target = Path(target)
-        call: Any = partial(self, residual=residual, self_ensemble=self_ensemble)
+        call: Any = partial(self, grain=grain, residual=residual, self_ensemble=self_ensemble)
 
         def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
             is_mapped = isinstance(pixels, np.memmap)
@@ -293,6 +303,7 @@ class Denoiser(Pretrained):
         pictures: Iterable[_PictureT],
         *,
         strength: Number | tuple[Number, Number] = 1.0,
+        grain: float = 0.0,
         self_ensemble: bool = False,
         batch_size: int = 16,
         progress: bool = False,
@@ -303,6 +314,7 @@ class Denoiser(Pretrained):
             pictures: as for calling the denoiser, of mixed kinds if need be.  They are taken
                 as they are needed, some ahead, and can be without end.
             strength: as for calling the denoiser, a mask excepted.
+            grain: as for calling the denoiser.
             self_ensemble: as for calling the denoiser.
             batch_size: the most pictures that are computed at once; large ones are fewer.
             progress: show a progress bar on standard error.
@@ -313,8 +325,7 @@ class Denoiser(Pretrained):
 
         Raises:
             ImageError: a picture cannot be taken; its number, from 0, is in the message.
-            ConfigError: at once, if a strength is negative, not finite or no number, or
-                ``batch_size`` is below 1.
+            ConfigError: at once, if a strength or ``grain`` is none, or ``batch_size`` is below 1.
 
         Example:
             >>> from danet.networks import build
@@ -325,13 +336,15 @@ class Denoiser(Pretrained):
             [(3, 45, 70), (1, 20, 30), (3, 45, 70)]
         """
         # The residual is neither clamped nor rounded, which is left to the form of each picture.
-        FoundNoise(0, 0).fill_in(strength)  # refuses what is no strength
+        options: Any = {"grain": grain, "self_ensemble": self_ensemble, "residual": True}
+        call: Any = partial(self, strength=strength, **options)
+        Treatment(FoundNoise(0, 0).fill_in(strength), grain=grain)  # refuses what is none
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, and must be at least 1")
 
         def denoise(pixels: Tensor) -> Tensor:
-            taken = self(pixels, strength=strength, self_ensemble=self_ensemble, residual=True)
-            return pixels - taken
+            result: Tensor = pixels - call(pixels)
+            return result
 
         results: Any = in_batches(pictures, denoise, batch_size)
         if progress:
