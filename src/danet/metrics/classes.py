@@ -11,8 +11,8 @@ Raises:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,23 +30,29 @@ __all__ = ["AKLD", "KLD", "PSNR", "SSIM"]
 
 
 class _Mean(Metric):
-    """The mean of a score over pictures."""
+    """The mean over pictures of a measure with one of its presets and other settings."""
 
     is_differentiable = False
     full_state_update = False
 
+    _measure: ClassVar[Callable[..., float]]
+    _presets: ClassVar[Collection[str]]
     total: Tensor
     pictures: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, preset: str | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.settings: dict[str, Any] = {}
+        if preset is not None:
+            chosen(preset, self._presets)
+            self.settings["preset"] = preset
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("pictures", torch.tensor(0), dist_reduce_fx="sum")
 
-    def _add(self, score: float, picture: Any) -> None:
-        """Count the mean score of a picture, or of N in a tensor."""
-        number = len(picture) if isinstance(picture, Tensor) and picture.ndim == 4 else 1
-        self.total += score * number
+    def _add(self, clean: Any, *others: Any, **more: Any) -> None:
+        """Count what the measure says of a clean picture, or of N in a tensor, and the others."""
+        number = len(clean) if isinstance(clean, Tensor) and clean.ndim == 4 else 1
+        self.total += self._measure(clean, *others, **more, **self.settings) * number
         self.pictures += number
 
     def compute(self) -> Tensor:
@@ -59,7 +65,9 @@ class PSNR(_Mean):
 
     Args:
         preset: as for `danet.metrics.psnr`.
-        settings: its other settings, and those of ``torchmetrics.Metric``.
+        border: as for `danet.metrics.psnr`.
+        rounding: as for `danet.metrics.psnr`.
+        settings: those of ``torchmetrics.Metric``.
 
     Raises:
         ConfigError: there is no such preset.
@@ -73,35 +81,28 @@ class PSNR(_Mean):
     """
 
     higher_is_better = True
+    _measure = staticmethod(metrics.psnr)
+    _presets = QUALITY_PRESETS
 
     def __init__(
         self, preset: Preset = "2d", *, border: int = 0, rounding: bool = True, **settings: Any
     ) -> None:
-        super().__init__(**settings)
-        self.settings = {
-            "preset": chosen(preset, QUALITY_PRESETS),
-            "border": border,
-            "rounding": rounding,
-        }
+        super().__init__(preset, **settings)
+        self.settings |= {"border": border, "rounding": rounding}
 
     def update(self, preds: Any, target: Any) -> None:
         """Count pictures to judge, N x 3 x H x W or one of any kind, and their true ones.
 
         Raises:
-            ImageError: as `danet.metrics.psnr`.
+            ImageError: as `danet.metrics.psnr` or `danet.metrics.ssim`.
         """
-        self._add(metrics.psnr(target, preds, **self.settings), target)
+        self._add(target, preds)
 
 
 class SSIM(PSNR):
     """`danet.metrics.ssim` over many pictures: the mean of each picture's, at most 1.
 
-    Args:
-        preset: as for `danet.metrics.ssim`.
-        settings: its other settings, and those of ``torchmetrics.Metric``.
-
-    Raises:
-        ConfigError: there is no such preset.
+    Its settings are those of `PSNR`.
 
     Example:
         >>> clean = torch.rand(2, 3, 16, 16)
@@ -111,25 +112,27 @@ class SSIM(PSNR):
         1.0
     """
 
-    def update(self, preds: Any, target: Any) -> None:
-        """Count pictures to judge, N x 3 x H x W or one of any kind, and their true ones.
-
-        Raises:
-            ImageError: as `danet.metrics.ssim`.
-        """
-        self._add(metrics.ssim(target, preds, **self.settings), target)
+    _measure = staticmethod(metrics.ssim)
 
 
 class _Divergence(_Mean):
-    """The mean of a divergence of one of the presets."""
+    """What AKLD and KLD have in common."""
 
     higher_is_better = False
-    _presets: Mapping[str, Any]
 
-    def __init__(self, preset: str, **settings: Any) -> None:
-        super().__init__(**settings)
-        chosen(preset, self._presets)
-        self.preset = preset
+    def update(
+        self, clean: Any, noisy: Any, fakes: Any, n: int | None = None, seed: int = 0
+    ) -> None:
+        """Count a pair or a batch of N x 3 x H x W with its fakes or what makes them.
+
+        The arguments are those of the function, whose own ``n`` is taken where none is given; give
+        each batch another seed.
+
+        Raises:
+            ImageError: as the function.
+        """
+        number = {} if n is None else {"n": n}
+        self._add(clean, noisy, fakes, seed=seed, **number)
 
 
 class AKLD(_Divergence):
@@ -151,31 +154,12 @@ class AKLD(_Divergence):
         0.0
     """
 
+    _measure = staticmethod(metrics.akld)
     _presets = metrics.AKLD_PRESETS
-
-    def __init__(self, preset: str = "danet", **settings: Any) -> None:
-        super().__init__(preset, **settings)
-
-    def update(self, clean: Any, noisy: Any, fakes: Any, n: int = 50, seed: int = 0) -> None:
-        """Count a pair or a batch of N x 3 x H x W with its fakes or what makes them.
-
-        The arguments are those of `danet.metrics.akld`; give each batch another seed.
-
-        Raises:
-            ImageError: as `danet.metrics.akld`.
-        """
-        self._add(metrics.akld(clean, noisy, fakes, n, seed, preset=self.preset), clean)
 
 
 class KLD(_Divergence):
-    """`danet.metrics.kld` over many pictures, in nats.
-
-    Args:
-        preset: as for `danet.metrics.kld`.
-        settings: those of ``torchmetrics.Metric``.
-
-    Raises:
-        ConfigError: there is no such preset.
+    """`danet.metrics.kld` over many pictures, in nats; its use is that of `AKLD`.
 
     Example:
         >>> clean = torch.full((2, 3, 16, 16), 0.5)
@@ -186,15 +170,5 @@ class KLD(_Divergence):
         0.0
     """
 
+    _measure = staticmethod(metrics.kld)
     _presets = metrics.KLD_PRESETS
-
-    def __init__(self, preset: str = "noise_flow", **settings: Any) -> None:
-        super().__init__(preset, **settings)
-
-    def update(self, clean: Any, noisy: Any, fakes: Any, n: int = 1, seed: int = 0) -> None:
-        """Count a pair or a batch as `AKLD` does; the arguments are those of `danet.metrics.kld`.
-
-        Raises:
-            ImageError: as `danet.metrics.kld`.
-        """
-        self._add(metrics.kld(clean, noisy, fakes, n, seed, preset=self.preset), clean)
