@@ -26,6 +26,13 @@ class Backbone(nn.Module):
     Attributes:
         widths: what the width may be.  Beyond it, the sizes of the tensors would overflow.
         depths: what the depth may be, within the same bounds.
+        size_multiple: what height and width must be multiples of.
+        receptive_radius: how many pixels away an input can be, at most, and still change an output.
+            None: any pixel changes all of them, so that a part of a picture, whatever is around
+            it, does not give that part of the result.
+        halo: how many pixels around a tile its result depends on, a multiple of ``size_multiple``.
+            The tile starts and ends at multiples of ``size_multiple``, so that this can be less
+            than ``receptive_radius``, which holds for a pixel wherever it is.  None as there.
 
     Raises:
         ConfigError: the width or the depth is not one of those.
@@ -33,52 +40,23 @@ class Backbone(nn.Module):
 
     widths: ClassVar[range] = range(1, 1025)
     depths: ClassVar[range] = range(1, 13)
+    size_multiple: int = 1
+    receptive_radius: int | None = None
+    halo: int | None = None
 
     def __init__(self, in_channels: int, out_channels: int, width: int, depth: int) -> None:
         super().__init__()
-        self.check(width, depth)
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.width = width
-        self.depth = depth
-
-    @classmethod
-    def check(cls, width: int, depth: int) -> None:
-        """Refuse a width or a depth that no such network has.
-
-        Raises:
-            ConfigError: the width or the depth is not one of the backbone's.
-        """
-        for name, value, right in (("width", width, cls.widths), ("depth", depth, cls.depths)):
+        for name, value, right in (("width", width, self.widths), ("depth", depth, self.depths)):
             if value not in right:
                 steps = f" in steps of {right.step}" if right.step > 1 else ""
                 raise ConfigError(
                     f"the {name} is {value}, and must be from {right[0]} to {right[-1]}{steps} "
-                    f"for a {cls.__name__}"
+                    f"for a {type(self).__name__}"
                 )
-
-    @property
-    def size_multiple(self) -> int:
-        """What height and width must be multiples of."""
-        return 1
-
-    @property
-    def receptive_radius(self) -> int | None:
-        """How many pixels away an input can be, at most, and still change an output.
-
-        None: any pixel changes all of them, so that a part of a picture, whatever is around
-        it, does not give that part of the result.
-        """
-        return None
-
-    @property
-    def halo(self) -> int | None:
-        """How many pixels around a tile its result depends on, a multiple of ``size_multiple``.
-
-        The tile starts and ends at multiples of ``size_multiple``, so that this can be less than
-        ``receptive_radius``, which holds for a pixel wherever it is.  None as there.
-        """
-        return self.receptive_radius
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.width = width
+        self.depth = depth
 
     def forward(self, x: Tensor) -> Tensor:
         """B(x), N x out_channels x H x W, for x of N x in_channels x H x W.
@@ -135,6 +113,12 @@ class OfBackbone(nn.Module):
         backbone: B.  A file of weights has its names, without a prefix.
         inputs: how many channels its backbone may take.
         kind: what the network is, in a word.
+        name: the class of the backbone, and the kind.
+        channels: how many the backbone takes.
+        width: of the backbone.
+        depth: of the backbone.
+        size_multiple: of the backbone.
+        halo: of the backbone.
 
     Raises:
         ConfigError: the backbone takes or gives another number of channels.
@@ -152,33 +136,6 @@ class OfBackbone(nn.Module):
                 f"{backbone.out_channels}, and that of a {self.kind} must take {right} and give 3"
             )
         self.backbone = backbone
-
-    @property
-    def name(self) -> str:
-        """The class of the backbone, and the kind."""
-        return f"{type(self.backbone).__name__} {self.kind}"
-
-    @property
-    def channels(self) -> int:
-        """How many the backbone takes."""
-        return self.backbone.in_channels
-
-    @property
-    def width(self) -> int:
-        """Of the backbone."""
-        return self.backbone.width
-
-    @property
-    def depth(self) -> int:
-        """Of the backbone."""
-        return self.backbone.depth
-
-    @property
-    def size_multiple(self) -> int:
-        """Of the backbone."""
-        return self.backbone.size_multiple
-
-    @property
-    def halo(self) -> int | None:
-        """Of the backbone."""
-        return self.backbone.halo
+        self.name = f"{type(backbone).__name__} {self.kind}"
+        self.channels, self.width, self.depth = backbone.in_channels, backbone.width, backbone.depth
+        self.size_multiple, self.halo = backbone.size_multiple, backbone.halo

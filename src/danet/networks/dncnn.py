@@ -32,6 +32,7 @@ class DnCNN(Backbone):
         self, in_channels: int, out_channels: int = 3, width: int = 64, depth: int = 17
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
+        self.receptive_radius = self.halo = depth  # every convolution reaches one pixel farther
         layers: list[nn.Module] = [
             OuterConvolution(in_channels, width, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -42,11 +43,6 @@ class DnCNN(Backbone):
             layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         layers.append(OuterConvolution(width, out_channels, 3, padding=1, bias=False))
         self.layers = nn.Sequential(*layers)
-
-    @property
-    def receptive_radius(self) -> int:
-        """See `Backbone`: every convolution reaches one pixel farther."""
-        return self.depth
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Backbone`."""

@@ -32,21 +32,10 @@ class HalfUNet(Backbone):
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
         self.unet = UNet(4 * in_channels, 4 * out_channels, width, depth)
-
-    @property
-    def size_multiple(self) -> int:
-        """See `Backbone`."""
-        return 2 * self.unet.size_multiple
-
-    @property
-    def receptive_radius(self) -> int:
-        """See `Backbone`: two pixels for each that the UNet sees, and the other one of a pair."""
-        return 2 * self.unet.receptive_radius + 1
-
-    @property
-    def halo(self) -> int:
-        """See `Backbone`: tiles start at whole pairs."""
-        return 2 * self.unet.halo
+        self.size_multiple = 2 * self.unet.size_multiple
+        # Two pixels for each that the UNet sees, and the other one of a pair.
+        self.receptive_radius = 2 * self.unet.receptive_radius + 1
+        self.halo = 2 * self.unet.halo  # tiles start at whole pairs
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Backbone`."""

@@ -60,21 +60,10 @@ class Modulated(Backbone):
             OuterConvolution(in_channels - _COLOURS, _BETWEEN, 5, padding=2, bias=False),
             OuterConvolution(_BETWEEN, _FILTERS, 5, padding=4, dilation=2, bias=False),
         )
-
-    @property
-    def size_multiple(self) -> int:
-        """See `Backbone`: the UNet's."""
-        return self.strength.size_multiple
-
-    @property
-    def receptive_radius(self) -> int:
-        """See `Backbone`: the UNet's, or that of the filters."""
-        return max(self.strength.receptive_radius, _REACH)
-
-    @property
-    def halo(self) -> int:
-        """See `Backbone`."""
-        return max(self.strength.halo, _REACH + -_REACH % self.size_multiple)
+        # The UNet's, or those of the filters.
+        self.size_multiple = self.strength.size_multiple
+        self.receptive_radius = max(self.strength.receptive_radius, _REACH)
+        self.halo = max(self.strength.halo, _REACH + -_REACH % self.size_multiple)
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Backbone`."""

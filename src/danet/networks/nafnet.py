@@ -81,6 +81,7 @@ class NAFNet(Backbone):
         self, in_channels: int, out_channels: int = 3, width: int = 32, depth: int = 5
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
+        self.size_multiple = 2 ** (depth - 1)  # rows of the first level for one of the deepest
         *upper, deepest = (width * 2**level for level in range(depth))
         self.first = OuterConvolution(in_channels, width, 3, padding=1)
         self.encoder = nn.ModuleList(map(_naf_blocks, upper))
@@ -92,11 +93,6 @@ class NAFNet(Backbone):
         )
         self.decoder = nn.ModuleList(map(_naf_blocks, reversed(upper)))
         self.last = OuterConvolution(width, out_channels, 3, padding=1)
-
-    @property
-    def size_multiple(self) -> int:
-        """See `Backbone`: the deepest level has that factor fewer rows and columns."""
-        return int(2 ** (self.depth - 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Backbone`."""

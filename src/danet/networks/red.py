@@ -33,6 +33,7 @@ class RED(Backbone):
         self, in_channels: int, out_channels: int = 3, width: int = 64, depth: int = 30
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
+        self.receptive_radius = self.halo = depth  # every layer reaches one pixel farther
         inner = range(depth // 2 - 1)
         self.convolutions = nn.ModuleList(
             [
@@ -46,11 +47,6 @@ class RED(Backbone):
                 OuterTransposed(width, out_channels, 3, padding=1),
             ]
         )
-
-    @property
-    def receptive_radius(self) -> int:
-        """See `Backbone`: every layer reaches one pixel farther."""
-        return self.depth
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Backbone`."""

@@ -95,10 +95,23 @@ class UNet(Backbone):
         ConfigError: as `Backbone`.
     """
 
+    receptive_radius: int
+    halo: int
+
     def __init__(
         self, in_channels: int, out_channels: int = 3, width: int = 32, depth: int = 5
     ) -> None:
         super().__init__(in_channels, out_channels, width, depth)
+        self.size_multiple = 2 ** (depth - 1)  # rows of the first level for one of the deepest
+        # Let r be the reach of everything below level i, in pixels of level i + 1.  Output pixel q
+        # of level i copies pixel q // 2 of level i + 1 and so sees r to either side of it; the
+        # 4 x 4 stride-2 convolution takes its pixel p from 2p - 1 to 2p + 2.  Seen from q that is
+        # at most 2r + 2 pixels, on the right for even q and on the left for odd q.  The four 3 x 3
+        # convolutions of level i add 4: r becomes 2r + 6.  The deepest level has r = 2 from its two
+        # convolutions, and r + 6 doubles with each level above, hence 8 * 2^(depth - 1) - 6 at the
+        # top.  The last convolution adds 1.
+        self.receptive_radius = 8 * self.size_multiple - 5
+        self.halo = self._halo()
         channels = [width * 2**level for level in range(depth)]
         self.down_path = nn.ModuleList(
             _Down(before, after, level < depth - 1, nn.Conv2d if level else OuterConvolution)
@@ -111,28 +124,8 @@ class UNet(Backbone):
         )
         self.last = OuterConvolution(width, out_channels, 3, padding=1)
 
-    @property
-    def size_multiple(self) -> int:
-        """See `Backbone`: the deepest level has that factor fewer rows and columns."""
-        return int(2 ** (self.depth - 1))
-
-    @property
-    def receptive_radius(self) -> int:
-        """See `Backbone`.
-
-        Let r be the reach of everything below level i, in pixels of level i + 1.  Output
-        pixel q of level i copies pixel q // 2 of level i + 1 and so sees r to either side of
-        it; the 4 x 4 stride-2 convolution takes its pixel p from 2p - 1 to 2p + 2.  Seen from
-        q that is at most 2r + 2 pixels, on the right for even q and on the left for odd q.
-        The four 3 x 3 convolutions of level i add 4: r becomes 2r + 6.  The deepest level
-        has r = 2 from its two convolutions, and r + 6 doubles with each level above, hence
-        8 * 2^(depth - 1) - 6 at the top.  The last convolution adds 1.
-        """
-        return int(2 ** (self.depth + 2)) - 5
-
-    @property
-    def halo(self) -> int:
-        """See `Backbone`: from a tile's border the way of ``receptive_radius``, level by level."""
+    def _halo(self) -> int:
+        """From a tile's border the way of ``receptive_radius``, level by level."""
         reach = 1  # the last convolution
         for _ in range(self.depth - 1):
             # Two convolutions, and half as many pixels in the level below, rounded outwards.
