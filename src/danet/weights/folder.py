@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,7 @@ _INPUT_CHANNELS: dict[Kind, range] = {
 _FORMAT = 1
 _CONFIG_TYPES = {"format": int, "kind": str, "backbone": str, "width": int, "depth": int}
 # Of generators.  Without them z has one channel, and there are no levels.
-_LATENT, _LEVELS, _UNIT = "latent_channels", "levels", "unit_level"
-_OPTIONAL_TYPES = {_LATENT: int, _LEVELS: list, _UNIT: float}
+_OPTIONAL_TYPES = {"latent_channels": int, "levels": list, "unit_level": float}
 _FIRST_WEIGHT = "down_path.0.block.0.weight"
 _CONFIG_BYTES = 65536  # far more than any has
 
@@ -65,14 +64,11 @@ def load_network(
     path = Path(path)
     if path.is_file():
         return load_checkpoint(path, kind, device=device, dtype=dtype)
-    config = read_config(path / "config.json", kind)
-    model = path / "model.safetensors"
-    shape = config["backbone"], config["width"], config["depth"], config.get(_LATENT, 1)
-    levels = config.get(_LEVELS, []), config.get(_UNIT)
-    network = _empty(kind, *shape, *levels, source=path / "config.json")
-    fill(
-        network.backbone, f"{config['backbone']} {kind}", read_tensors(model), model, device, dtype
-    )
+    config, model = read_config(path / "config.json", kind), path / "model.safetensors"
+    shape = {key: value for key, value in config.items() if key not in ("format", "kind")}
+    network = _empty(path / "config.json", kind, **shape)
+    name = f"{config['backbone']} {kind}"
+    fill(network.backbone, name, read_tensors(model), model, device, dtype)
     return network.eval()
 
 
@@ -114,7 +110,7 @@ def load_checkpoint(
         )
     levels = {str(name).split(".")[1] for name in tensors if str(name).startswith("down_path.")}
     latents = max(first.shape[1] - 3, 1) if kind == "generator" and first.ndim > 1 else 1
-    network = _empty(kind, "unet", first.shape[0], len(levels), latents, [], None, source=path)
+    network = _empty(path, kind, "unet", first.shape[0], len(levels), latents)
     fill(network.backbone, f"unet {kind}", tensors, path, device, dtype)
     return network.eval()
 
@@ -177,9 +173,9 @@ def save_network(
         "depth": network.depth,
     }
     if isinstance(network, GeneratorNetwork) and network.latent_channels > 1:
-        config[_LATENT] = network.latent_channels
+        config["latent_channels"] = network.latent_channels
     if isinstance(network, GeneratorNetwork) and network.levels:
-        config |= {_LEVELS: list(network.levels), _UNIT: network.unit_level}
+        config |= {"levels": list(network.levels), "unit_level": network.unit_level}
     tensors = {
         name: value.cpu().contiguous() for name, value in network.backbone.state_dict().items()
     }
@@ -236,8 +232,8 @@ def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None
         "format": [_FORMAT],
         "kind": list(_JOINT_KEYS) if kind is None else [kind],
     }
-    if not all(type(level) in (int, float) for level in config.get(_LEVELS, [])):
-        raise WeightsError(f"{path}: {_LEVELS!r} is {config[_LEVELS]!r}, not a list of numbers")
+    if not all(type(level) in (int, float) for level in config.get("levels", [])):
+        raise WeightsError(f"{path}: 'levels' is {config['levels']!r}, not a list of numbers")
     for key, values in right.items():
         if config[key] not in values:
             wanted = " or ".join(repr(value) for value in values)
@@ -245,18 +241,11 @@ def _check_config(config: dict[str, Any], kind: Kind | None, path: Path) -> None
 
 
 def _empty(
-    kind: Kind,
-    backbone: str,
-    width: int,
-    depth: int,
-    latents: int,
-    levels: Sequence[float],
-    unit_level: float | None,
-    source: Path,
+    source: Path, kind: Kind, *shape: Any, **more: Any
 ) -> DenoiserNetwork | GeneratorNetwork:
     """A network without storage: no weights are drawn, so the caller's random numbers stay."""
     try:
         with torch.device("meta"):
-            return build(kind, backbone, width, depth, latents, levels, unit_level)
+            return build(kind, *shape, **more)
     except ConfigError as error:
         raise WeightsError(f"{source}: {error}") from error
