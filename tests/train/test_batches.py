@@ -20,8 +20,7 @@ from danet.data import PairPatches
 from danet.errors import DanetError
 from danet.noise import CameraPipeline, WhiteGaussian
 from danet.train import DataConfig, ExtraConfig, FakesConfig, ScaledNoise, TrainConfig
-from danet.train.batches import Sources, batches, validation_pairs
-from danet.train.config import ValidationConfig
+from danet.train.batches import Sources, batches, read_pairs
 from danet.train.distribution import Team
 from danet.train.made import MadePatches, Variety
 
@@ -129,12 +128,11 @@ def test_every_layout_is_trained_on_by_its_parts(
             Image.fromarray(texture(number, 64, 64)).save(folder / f"{number}{name}.bmp")
     source = DataConfig(root=root, layout=layout)
     config = replace(config, data=source, extra_size=0)
-    wanted = ValidationConfig(root=root)
-    assert Sources(config).pairs == len(validation_pairs(source, wanted)) == 3
+    assert Sources(config).pairs == len(read_pairs(source, root, "val")) == 3
     names = [pair.name for pair in data.source_pairs(layout, root)]
     (root / "split.json").write_text(json.dumps({"train": names[:2], "val": names[2:]}))
     assert Sources(config).pairs == 2
-    ((clean, _),) = validation_pairs(source, wanted)
+    ((clean, _),) = read_pairs(source, root, "val")
     np.testing.assert_array_equal(clean, texture(2, 64, 64))
 
 

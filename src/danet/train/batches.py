@@ -7,7 +7,7 @@ import signal
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain, count, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -31,13 +31,13 @@ from danet.data import (
 from danet.errors import DanetError
 from danet.metrics import noise_level
 from danet.noise import WhiteGaussian
-from danet.train.config import TrainConfig, ValidationConfig
+from danet.train.config import TrainConfig
 from danet.train.data_config import DataConfig, ExtraConfig
 from danet.train.distribution import Team
 from danet.train.made import MadePatches, Variety
 from danet.train.state import Pairs
 
-__all__ = ["Patches", "Sources", "batches", "validation_pairs"]
+__all__ = ["Patches", "Sources", "batches", "read_pairs"]
 
 Patches = Dataset[tuple[Tensor, ...]]
 _PairsOfPixels = Sequence[tuple[Pixels, Pixels]]
@@ -70,7 +70,7 @@ class Sources:
 
     def __init__(self, config: TrainConfig) -> None:
         source, size, seed = config.data, config.patch_size, config.seed
-        roots = [_pairs(source, root) for root in source.roots]
+        roots = [read_pairs(source, root, "train") for root in source.roots]
         self._roots = roots
         self.pairs = sum(map(len, roots))
         self.fingerprint = _fingerprint(roots)
@@ -104,17 +104,20 @@ class Sources:
         return {"pairs": self.pairs, "fingerprint": self.fingerprint}
 
 
-def validation_pairs(source: DataConfig, wanted: ValidationConfig) -> _PairsOfPixels:
-    """The pairs that a run is measured on.
+def read_pairs(source: DataConfig, root: Path, part: Literal["train", "val"]) -> _PairsOfPixels:
+    """The pairs of a folder that a run is trained on, or those that it is measured on.
 
     Raises:
         DataError: there are no pairs, or a picture lacks its other side.
         ImageError: a picture cannot be read.
     """
     if source.layout == "packed":
-        return PackedPairs(wanted.root)
-    pairs = source_pairs(source.layout, wanted.root, part="val", kind="crops")
-    return [pair.read() for pair in pairs]
+        return PackedPairs(root)
+    pairs = [pair.read() for pair in source_pairs(source.layout, root, part=part, kind="crops")]
+    if source.layout == "polyu" and source.frames and part == "train":
+        for pair in source_pairs("polyu", root, part=part, kind="full"):
+            pairs += screened_tiles(*pair.read())
+    return pairs
 
 
 def _levels(pairs: _PairsOfPixels) -> list[float]:
@@ -177,16 +180,6 @@ def _extra(pairs: _PairsOfPixels, config: TrainConfig) -> Patches:
     seeds = chain((config.seed + 1, config.seed + 2), count(config.seed + 5))
     parts = [patches(part, seed) for part, seed in zip(source.extra, seeds, strict=False)]
     return Mixture(parts, [part.share for part in source.extra], config.seed + 3)
-
-
-def _pairs(source: DataConfig, root: Path) -> _PairsOfPixels:
-    if source.layout == "packed":
-        return PackedPairs(root)
-    pairs = [pair.read() for pair in source_pairs(source.layout, root, part="train", kind="crops")]
-    if source.layout == "polyu" and source.frames:
-        for pair in source_pairs("polyu", root, part="train", kind="full"):
-            pairs += screened_tiles(*pair.read())
-    return pairs
 
 
 def _read_folders(folders: Iterable[Path]) -> list[Pixels]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from danet.devices import usable_device
 from danet.errors import ConfigError, DanetError
 from danet.files import atomic_write, drop_unfinished, locked
 from danet.networks import DenoiserNetwork, GeneratorNetwork
-from danet.train.batches import Sources, batches, validation_pairs
+from danet.train.batches import Sources, batches, read_pairs
 from danet.train.checkpoint import read_checkpoint, resume, save_checkpoint
 from danet.train.config import TrainConfig
 from danet.train.config_file import read_config
@@ -31,7 +31,6 @@ from danet.train.validate import Validation, unit_level
 
 __all__ = ["train", "train_from_file"]
 
-_NETWORKS: tuple[weights.Kind, ...] = ("denoiser", "generator")
 _CHECKPOINT = "checkpoint.safetensors"
 _MEASURED = 64  # pictures, for the level of the noise
 _CARD = """\
@@ -88,7 +87,7 @@ def train(config: TrainConfig) -> Path:
     state = TrainState.start(config, device, team, sources.levels)
     model = config.output / "model"
     with _only_training(config.output, team):
-        for folder in (config.output, *(model / name for name in _NETWORKS)):
+        for folder in (config.output, *(model / name for name in weights.KINDS)):
             drop_unfinished(folder)
         if (config.output / _CHECKPOINT).exists():
             checkpoint = read_checkpoint(config.output / _CHECKPOINT)
@@ -137,7 +136,9 @@ def _run(config: TrainConfig, state: TrainState, sources: Sources, device: torch
     with ExitStack() as stack:
         # Closed, its workers end; they would not by themselves.
         drawn = stack.enter_context(closing(batches(config, sources, team, start=state.update)))
-        report = _Reporting(config, state, validation, stack) if team.rank == 0 else None
+        report = None
+        if team.rank == 0:
+            report = stack.enter_context(_reporting(config, state, validation))
         stop = stack.enter_context(stop_requests())
         while state.update < config.updates:
             real, extra = next(drawn)
@@ -149,7 +150,7 @@ def _run(config: TrainConfig, state: TrainState, sources: Sources, device: torch
             )
             _check_finite(losses, state.update, checkpoint)
             if report is not None:
-                report.after(losses)
+                report(losses)
             stopping = team.agree(stop.requested)
             due = state.update % config.checkpoint_every == 0 or state.update == config.updates
             if (due or stopping) and team.rank == 0:
@@ -159,51 +160,41 @@ def _run(config: TrainConfig, state: TrainState, sources: Sources, device: torch
                 stop.obey()
 
 
-class _Reporting:
-    """Progress, log and validation of a run."""
+@contextmanager
+def _reporting(
+    config: TrainConfig, state: TrainState, validation: Validation | None
+) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """Progress, log and validation: what writes down what an update brought, where it is time."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        state: TrainState,
-        validation: Validation | None,
-        stack: ExitStack,
-    ) -> None:
-        self.config, self.state, self.validation = config, state, validation
-        # disable=None: no bar where standard error is not a terminal.
-        bar = tqdm(
-            total=config.updates,
-            initial=state.update,
-            unit="update",
-            smoothing=0.05,
-            disable=None,
-        )
-        self.progress = stack.enter_context(bar)
-        report = Report(config.output, update=state.update, tensorboard=config.tensorboard)
-        self.report = stack.enter_context(report)
-
-    def after(self, losses: Mapping[str, float]) -> None:
-        """Write down what an update brought, where it is time to."""
-        state, config = self.state, self.config
-        self.progress.update()
+    def write(losses: Mapping[str, float]) -> None:
+        progress.update()
         last = state.update == config.updates
         if last or state.update % config.log_every == 0:
-            self.report.write_numbers(state.update, losses)
+            report.write_numbers(state.update, losses)
         wanted = config.validation
-        if self.validation and wanted and (last or state.update % wanted.every == 0):
+        if validation and wanted and (last or state.update % wanted.every == 0):
             denoiser = state.denoiser.averaged if state.denoiser else None
             generator = state.generator.averaged if state.generator else None
-            measured = self.validation.measure(denoiser, generator)
-            self.report.write_numbers(state.update, measured)
-            picture = self.validation.grid(denoiser, generator)
-            self.report.write_picture(state.update, "validation/pictures", picture)
+            report.write_numbers(state.update, validation.measure(denoiser, generator))
+            picture = validation.grid(denoiser, generator)
+            report.write_picture(state.update, "validation/pictures", picture)
+
+    # disable=None: no bar where standard error is not a terminal.
+    bar = tqdm(
+        total=config.updates, initial=state.update, unit="update", smoothing=0.05, disable=None
+    )
+    with (
+        bar as progress,
+        Report(config.output, update=state.update, tensorboard=config.tensorboard) as report,
+    ):
+        yield write
 
 
 def _validation(config: TrainConfig) -> Validation | None:
     wanted = config.validation
     if wanted is None:
         return None
-    pairs = validation_pairs(config.data, wanted)
+    pairs = read_pairs(config.data, wanted.root, "val")
     return Validation(pairs, crop=wanted.crop, limit=wanted.pictures, fakes=wanted.fakes)
 
 
@@ -231,7 +222,7 @@ def save_model(state: TrainState, folder: Path) -> None:
     Raises:
         DanetError: a file cannot be written.
     """
-    for name in _NETWORKS:
+    for name in weights.KINDS:
         learner = state.learners().get(name)
         if learner is not None:
             weights.save_network(learner.averaged, folder / name, _CARD.format(name))

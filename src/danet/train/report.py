@@ -6,10 +6,9 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +16,10 @@ from numpy.typing import NDArray
 from danet.errors import DanetError, require
 from danet.files import atomic_write
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 __all__ = ["Report", "trim_log"]
 
 
-class Report:
+class Report(AbstractContextManager["Report"]):
     """The numbers of a run in ``log.jsonl`` and, if wanted, in ``tensorboard/``.
 
     The log has one JSON object in a line.  What is written is on the disk at once.
@@ -88,15 +84,7 @@ class Report:
         if self._board is not None:
             self._board.write_picture(update, name, picture)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._board is not None:
             self._board.close()
 
