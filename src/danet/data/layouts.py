@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet.data.pairs import Pair, folder_pairs, read_pair
-from danet.data.pictures import Pixels, check_same_size, read_picture
+from danet.data.pictures import Pixels, check_same_size, files_in, read_picture
 from danet.errors import ConfigError, DanetError, DataError, ImageError, one_line, require
 
 __all__ = [
@@ -252,19 +252,8 @@ def _as_pixels(path: Path, key: str, array: NDArray[Any]) -> Pixels:
 
 
 def _files(root: Path, pattern: str, suffix: str) -> list[Path]:
-    """The files below a folder of a pattern, and a suffix in any case, sorted, none hidden.
-
-    Raises:
-        DataError: there is no such folder or no such file.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder")
-    found = sorted(
-        path
-        for path in root.glob(pattern)
-        if path.suffix.lower() == suffix and not path.name.startswith(".") and path.is_file()
-    )
-    if not found:
+    """As `files_in`; raises DataError where there are none, too."""
+    if not (found := files_in(root, {suffix}, pattern)):
         raise DataError(f"{root} holds no {pattern.removesuffix('.*')}{suffix}")
     return found
 

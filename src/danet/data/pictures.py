@@ -38,8 +38,13 @@ def picture_files(folder: Path) -> list[Path]:
     return files_in(folder, images.READABLE)
 
 
-def files_in(folder: Path, suffixes: Container[str]) -> list[Path]:
-    """The files of one folder with some suffixes, sorted by name, without hidden ones.
+def files_in(folder: Path, suffixes: Container[str], pattern: str = "*") -> list[Path]:
+    """The files of a folder, or below it by a pattern, with some suffixes, sorted, none hidden.
+
+    Args:
+        folder: where to look.
+        suffixes: in small letters; files may have them in any case.
+        pattern: as ``Path.glob`` takes it.
 
     Raises:
         DataError: there is no such folder.
@@ -48,7 +53,7 @@ def files_in(folder: Path, suffixes: Container[str]) -> list[Path]:
         raise DataError(f"{folder} is not a folder")
     return sorted(
         path
-        for path in folder.iterdir()
+        for path in folder.glob(pattern)
         # Some systems put a hidden file of the same suffix beside each picture.
         if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     )
