@@ -16,7 +16,7 @@ FLOORS = {
     for floor, names in enumerate(
         [
             "errors",
-            "files devices filters",
+            "files devices filters rules",
             "networks images",
             "noise data inference weights",
             "metrics pretrained",

@@ -121,9 +121,9 @@ def test_a_source_is_taken_or_loaded_on_the_cpu(tiny_weights: Path) -> None:
     [
         (-0.1, (1, 1), "p is -0.1"),
         (1.5, (1, 1), "p is 1.5"),
-        (1, (2, 1), "strength is 2, 1"),
-        (1, (-1, 1), "strength is -1, 1"),
-        (1, (0, float("nan")), "strength is 0, nan"),
+        (1, (2, 1), r"strength is \(2, 1\)"),
+        (1, (-1, 1), r"strength is \(-1, 1\)"),
+        (1, (0, float("nan")), r"strength is \(0, nan\)"),
         (1, (1,), r"strength is \(1,\), and must be two numbers"),
         (1, 1.0, "strength is 1.0, and must be two numbers"),
         (1, "ab", "strength is 'ab', and must be two numbers"),

@@ -110,7 +110,7 @@ def test_what_is_no_picture_is_refused() -> None:
         AddNoise(WHITE, p=1)(image=GREY * 255)
     with pytest.raises(ConfigError, match="p is 2"):
         AddNoise(WHITE, p=2)
-    with pytest.raises(ConfigError, match="strength is 2, 1"):
+    with pytest.raises(ConfigError, match=r"strength is \(2, 1\)"):
         AddNoise(WHITE, strength=(2, 1))
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from danet.errors import ConfigError
 from danet.images import from_tensor, to_tensor
 from danet.noise import NoiseModel
-from danet.noise.model import check_range, check_share
 from danet.noise.sampling import Level
 from danet.pretrained import NoiseGenerator
+from danet.rules import SHARE, check, rising
 
 __all__ = ["Noise", "add_noise", "check_settings", "noise_source"]
 
@@ -68,7 +68,7 @@ def check_settings(
     """
     if not _is_number(p):
         raise ConfigError(f"p is {p!r}, and must be a number from 0 to 1")
-    check_share("p", p)
+    check("p", p, SHARE)
     return _range("strength", strength), None if level is None else _range("level", level)
 
 
@@ -80,7 +80,7 @@ def _range(name: str, value: Sequence[float]) -> tuple[float, float]:
         pair = False
     if not pair:
         raise ConfigError(f"{name} is {value!r}, and must be two numbers: low and high")
-    check_range(name, (low, high))
+    check(name, (low, high), rising(0))
     return low, high
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from danet.noise import processing
-from danet.noise.model import Array, NoiseModel, check_range, check_share, log_uniform
+from danet.noise.model import Array, NoiseModel, log_uniform
+from danet.rules import SHARE, Settings, rising
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,7 +45,7 @@ _YCC_TO_RGB = np.linalg.inv(_RGB_TO_YCC).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class CameraPipeline(NoiseModel):
+class CameraPipeline(NoiseModel, Settings):
     """Noise as a camera makes it: in the raw file, then through the processing to the picture.
 
     Each call draws a camera and an exposure.  The clean picture is taken back to linear
@@ -82,21 +83,14 @@ class CameraPipeline(NoiseModel):
         (4, 32, 32, 3)
     """
 
-    shot_gain: tuple[float, float] = (1e-4, 1.2e-2)
-    mosaic: float = 0.8
-    reduction: float = 0.5
-    chroma_blur: tuple[float, float] = (0.5, 5.0)
-    sharpening: float = 0.25
-    jpeg: float = 0.5
-    jpeg_quality: tuple[int, int] = (60, 98)
-    tone_curve: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("mosaic", "tone_curve", "reduction", "sharpening", "jpeg"):
-            check_share(name, getattr(self, name))
-        check_range("shot_gain", self.shot_gain, above=True)
-        check_range("chroma_blur", self.chroma_blur, above=True)
-        check_range("jpeg_quality", self.jpeg_quality, 1, 100)
+    shot_gain: Annotated[tuple[float, float], rising()] = (1e-4, 1.2e-2)
+    mosaic: Annotated[float, SHARE] = 0.8
+    reduction: Annotated[float, SHARE] = 0.5
+    chroma_blur: Annotated[tuple[float, float], rising()] = (0.5, 5.0)
+    sharpening: Annotated[float, SHARE] = 0.25
+    jpeg: Annotated[float, SHARE] = 0.5
+    jpeg_quality: Annotated[tuple[int, int], rising(1, 100)] = (60, 98)
+    tone_curve: Annotated[float, SHARE] = 0.5
 
     @classmethod
     def unprocessing(cls) -> Self:

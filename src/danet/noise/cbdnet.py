@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from danet.noise import processing
-from danet.noise.model import Array, NoiseModel, check_range, check_share
+from danet.noise.model import Array, NoiseModel
+from danet.rules import SHARE, Settings, rising
 
 __all__ = ["CBDNetPipeline"]
 
@@ -15,7 +17,7 @@ _TABLE = np.linspace(0, 1, 4097, dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class CBDNetPipeline(NoiseModel):
+class CBDNetPipeline(NoiseModel, Settings):
     """The noise model of CBDNet: y = JPEG(f(DM(L + n(L)))), with L = M(f^-1(x)).
 
     "Toward convolutional blind denoising of real photographs" (CBDNet, Guo et al., CVPR 2019),
@@ -48,22 +50,13 @@ class CBDNetPipeline(NoiseModel):
         (4, 32, 32, 3)
     """
 
-    shot: tuple[float, float] = (0.0, 0.16)
-    read: tuple[float, float] = (0.0, 0.06)
-    gamma: tuple[float, float] = (1.6, 2.8)
-    contrast: tuple[float, float] = (0.0, 0.5)
-    mosaic: float = 0.8
-    jpeg: float = 1.0
-    jpeg_quality: tuple[int, int] = (60, 100)
-
-    def __post_init__(self) -> None:
-        check_range("shot", self.shot)
-        check_range("read", self.read)
-        check_range("gamma", self.gamma, above=True)
-        check_range("contrast", self.contrast, 0, 1)
-        check_share("mosaic", self.mosaic)
-        check_share("jpeg", self.jpeg)
-        check_range("jpeg_quality", self.jpeg_quality, 1, 100)
+    shot: Annotated[tuple[float, float], rising(0)] = (0.0, 0.16)
+    read: Annotated[tuple[float, float], rising(0)] = (0.0, 0.06)
+    gamma: Annotated[tuple[float, float], rising()] = (1.6, 2.8)
+    contrast: Annotated[tuple[float, float], rising(0, 1)] = (0.0, 0.5)
+    mosaic: Annotated[float, SHARE] = 0.8
+    jpeg: Annotated[float, SHARE] = 1.0
+    jpeg_quality: Annotated[tuple[int, int], rising(1, 100)] = (60, 100)
 
     def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
         """See `NoiseModel.add_noise`; after JPEG, the values are multiples of 1/255."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from danet.noise import processing
-from danet.noise.model import Array, NoiseModel, check_range, check_share, log_uniform
+from danet.noise.model import Array, NoiseModel, log_uniform
+from danet.rules import SHARE, Settings, rising
 
 __all__ = ["DevelopedNoise"]
 
@@ -22,7 +24,7 @@ _TO_RGB = torch.tensor([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.
 
 
 @dataclass(frozen=True)
-class DevelopedNoise(NoiseModel):
+class DevelopedNoise(NoiseModel, Settings):
     """Noise as it looks after a camera's or a phone's processing.
 
     Each picture draws one of two laws.  In a camera's, the noise has fine grain in brightness and
@@ -58,20 +60,13 @@ class DevelopedNoise(NoiseModel):
         (4, 32, 32, 3)
     """
 
-    camera: tuple[float, float] = (1.5, 25.0)
-    phone: tuple[float, float] = (3.0, 40.0)
-    phones: float = 0.35
-    white: float = 0.15
-    jpeg: float = 0.35
-    jpeg_quality: tuple[int, int] = (75, 98)
-    rounded: float = 0.85
-
-    def __post_init__(self) -> None:
-        for name in ("phones", "white", "jpeg", "rounded"):
-            check_share(name, getattr(self, name))
-        check_range("camera", self.camera, above=True)
-        check_range("phone", self.phone, above=True)
-        check_range("jpeg_quality", self.jpeg_quality, 1, 100)
+    camera: Annotated[tuple[float, float], rising()] = (1.5, 25.0)
+    phone: Annotated[tuple[float, float], rising()] = (3.0, 40.0)
+    phones: Annotated[float, SHARE] = 0.35
+    white: Annotated[float, SHARE] = 0.15
+    jpeg: Annotated[float, SHARE] = 0.35
+    jpeg_quality: Annotated[tuple[int, int], rising(1, 100)] = (75, 98)
+    rounded: Annotated[float, SHARE] = 0.85
 
     def add_noise(self, clean: Array, rng: np.random.Generator) -> Array:
         """See `NoiseModel.add_noise`."""

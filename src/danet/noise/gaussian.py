@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from danet.errors import ConfigError
 from danet.noise.fitting import BINS, noise_levels
 from danet.noise.model import Array, NoiseModel
 from danet.noise.processing import to_linear
+from danet.rules import Settings, check, finite
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +26,7 @@ _LEAST = 1e-10  # of a variance, far below that of 8-bit rounding
 
 
 @dataclass(frozen=True)
-class WhiteGaussian(NoiseModel):
+class WhiteGaussian(NoiseModel, Settings):
     """Gaussian noise of one standard deviation, independent in every value (AWGN).
 
     The model of most denoising literature, such as "Beyond a Gaussian denoiser: residual
@@ -45,10 +46,7 @@ class WhiteGaussian(NoiseModel):
         ((4, 32, 32, 3), 25)
     """
 
-    deviation: float
-
-    def __post_init__(self) -> None:
-        _check_deviation("deviation", self.deviation)
+    deviation: Annotated[float, finite(0)]
 
     @classmethod
     def fit(cls, pairs: Iterable[tuple[Any, Any]]) -> Self:
@@ -112,7 +110,7 @@ class PoissonGaussian(NoiseModel):
             if len(values) != 3:
                 raise ConfigError(f"{name} has {len(values)} values, and must have 3")
             for value in values:
-                _check_deviation(name, value)
+                check(name, value, finite(0))
 
     @classmethod
     def fit(cls, pairs: Iterable[tuple[Any, Any]], *, srgb: bool | None = None) -> Self:
@@ -204,8 +202,3 @@ def _fit_curve(basis: Array, count: Array, variance: Array) -> Array:
         parts = nnls(basis / scale * weight[:, None], variance * weight)[0] / scale
         fitted = np.maximum(basis @ parts, _LEAST)
     return parts
-
-
-def _check_deviation(name: str, value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ConfigError(f"{name} is {value}, and must be a finite number, not negative")

@@ -1,8 +1,7 @@
-"""The base class of the noise models, and checks of their settings."""
+"""The base class of the noise models."""
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
@@ -16,7 +15,7 @@ from danet import images
 from danet.errors import ConfigError
 from danet.noise.sampling import Level, Sampler, check_draws
 
-__all__ = ["Array", "NoiseModel", "check_range", "check_share", "log_uniform"]
+__all__ = ["Array", "NoiseModel", "log_uniform"]
 
 Array: TypeAlias = NDArray[np.floating]
 
@@ -76,41 +75,3 @@ class NoiseModel(Sampler):
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """A number between two positive ones, uniform in its logarithm."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
-def check_share(name: str, share: float) -> None:
-    """Refuse a share of pictures that is none.
-
-    Raises:
-        ConfigError: the share is not from 0 to 1.
-    """
-    if not 0 <= share <= 1:
-        raise ConfigError(f"{name} is {share}, and must be from 0 to 1")
-
-
-def check_range(
-    name: str,
-    ends: tuple[float, float],
-    least: float = 0.0,
-    most: float = math.inf,
-    *,
-    above: bool = False,
-) -> None:
-    """Refuse a range that does not rise, or is not of finite numbers within [least, most].
-
-    Args:
-        name: of the setting.
-        ends: its lowest and highest value.
-        least: lower bound.
-        most: upper bound.
-        above: the lower bound itself is refused.
-
-    Raises:
-        ConfigError: the value is out of its range.
-    """
-    low, high = ends
-    inside = least <= low <= high <= most and high < math.inf and not (above and low == least)
-    if not inside:
-        bounds = f"from {'above ' if above else ''}{least:g}"
-        bounds += f" to {most:g}" if most < math.inf else ""
-        raise ConfigError(f"{name} is {low}, {high}, and must rise, {bounds}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import torch
 
 from danet.errors import ConfigError
 from danet.networks import Kind, build
+from danet.rules import DECAY, POSITIVE, SHARE, Settings, at_least, finite
 from danet.train.data_config import DataConfig
-from danet.train.rules import DECAY, POSITIVE, SHARE, STRICT, at_least, check_rules, finite
 
 __all__ = [
     "FakesConfig",
@@ -50,11 +50,10 @@ class NetworkConfig:
     width: int | None = None
     depth: int | None = None
     latent_channels: int = 1
-    __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)
-class FakesConfig:
+class FakesConfig(Settings):
     """Pairs that a trained generator makes while a denoiser learns: DANet+ of the paper.
 
     Args:
@@ -69,14 +68,11 @@ class FakesConfig:
     generator: str
     ratio: Annotated[float, finite(0)] = 0.25
     clean: tuple[Path, ...] = ()
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        check_rules(self, "fakes.")
+    section = "fakes."
 
 
 @dataclass(frozen=True)
-class ValidationConfig:
+class ValidationConfig(Settings):
     """What a run is measured on while it trains.
 
     Args:
@@ -96,14 +92,11 @@ class ValidationConfig:
     pictures: Annotated[int, at_least(1)] = 20
     crop: Annotated[int, at_least(1)] = 256
     fakes: Annotated[int, at_least(1)] = 4
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        check_rules(self, "validation.")
+    section = "validation."
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Settings):
     """Weights of the losses, by default the paper's.
 
     Args:
@@ -130,14 +123,11 @@ class LossConfig:
     penalty: Annotated[float, finite(0)] = 10.0
     error: Literal["absolute", "root-mean-square"] = "absolute"
     reduction: Literal["mean", "sum"] = "mean"
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        check_rules(self, "loss.")
+    section = "loss."
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Settings):
     """Learning rates and their schedule.
 
     Args:
@@ -170,14 +160,11 @@ class OptimizerConfig:
     warmup: Annotated[int, at_least(0)] = 0
     average: Annotated[float, DECAY] = 0.0
     clip: Annotated[float | Literal["adaptive"], finite(0)] = 0.0
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        check_rules(self, "optimizer.")
+    section = "optimizer."
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """One training run.
 
     Args:
@@ -253,10 +240,11 @@ class TrainConfig:
     tensorboard: bool = False
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    __pydantic_config__ = STRICT
+    # An unknown key is an error, in the parts as well.
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        check_rules(self)
+        super().__post_init__()
         for kind in ("denoiser", "generator"):
             multiple = self._size_multiple(kind)
             if kind in self.networks and self.patch_size % multiple:

@@ -16,14 +16,14 @@ from danet.noise import (
     PoissonGaussian,
     WhiteGaussian,
 )
+from danet.rules import ABOVE_0, POSITIVE, Settings, rising
 from danet.train.made import Variety
-from danet.train.rules import ABOVE_0, POSITIVE, STRICT, check_rules, rising
 
 __all__ = ["DataConfig", "ExtraConfig", "ScaledNoise"]
 
 
 @dataclass(frozen=True)
-class ScaledNoise:
+class ScaledNoise(Settings):
     """Real pairs with their noise scaled.
 
     Args:
@@ -37,14 +37,11 @@ class ScaledNoise:
 
     strength: Annotated[tuple[float, float], rising()] = (0.5, 3.0)
     scale: Annotated[tuple[float, float], rising()] = (0.7, 1.8)
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        check_rules(self, "data.extra.real.")
+    section = "data.extra.real."
 
 
 @dataclass(frozen=True)
-class ExtraConfig:
+class ExtraConfig(Settings):
     """A source of extra pairs: real ones, or clean pictures with the noise of one model.
 
     Args:
@@ -66,10 +63,10 @@ class ExtraConfig:
     gaussian: WhiteGaussian | None = None
     poisson_gaussian: PoissonGaussian | None = None
     variety: Variety = field(default_factory=Variety)
-    __pydantic_config__ = STRICT
+    section = "data.extra."
 
     def __post_init__(self) -> None:
-        check_rules(self, "data.extra.")
+        super().__post_init__()
         # All fields but the first and the last.
         sources = {entry.name: getattr(self, entry.name) for entry in fields(self)[1:-1]}
         given = [name for name, source in sources.items() if source is not None]
@@ -88,7 +85,7 @@ class ExtraConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Settings):
     """What is trained on.
 
     Args:
@@ -115,10 +112,10 @@ class DataConfig:
     sideways: bool = True
     clean: tuple[Path, ...] = ()
     extra: tuple[ExtraConfig, ...] = ()
-    __pydantic_config__ = STRICT
+    section = "data."
 
     def __post_init__(self) -> None:
-        check_rules(self, "data.")
+        super().__post_init__()
         if not self.roots:
             raise ConfigError("data.root is empty, and must name a folder of pairs")
         if self.weights and len(self.weights) != len(self.roots):

@@ -17,7 +17,7 @@ from danet.data.drawn import drawn_lines, drawn_pattern, drawn_stars, drawn_text
 from danet.data.patches import areas, draw_window, resize, turned
 from danet.noise import DevelopedNoise, NoiseModel
 from danet.noise.model import log_uniform
-from danet.train.rules import SHARE, check_rules, finite, rising
+from danet.rules import SHARE, check_rules, finite, rising
 
 __all__ = ["Array", "MadePatches", "Variety"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 
 from danet.errors import ConfigError
-from danet.train.rules import SHARE, at_least, check_rules, finite, rising
+from danet.rules import SHARE, at_least, check_rules, finite, rising
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 from danet.errors import ConfigError, is_count
 
@@ -14,15 +14,13 @@ __all__ = [
     "DECAY",
     "POSITIVE",
     "SHARE",
-    "STRICT",
+    "Settings",
     "at_least",
+    "check",
     "check_rules",
     "finite",
     "rising",
 ]
-
-STRICT = {"extra": "forbid"}
-"""For pydantic, which reads the settings: an unknown key is an error."""
 
 
 class Rule(NamedTuple):
@@ -54,15 +52,34 @@ def finite(least: int) -> Rule:
     )
 
 
-def rising(most: float = math.inf) -> Rule:
-    """The two ends of a range of positive numbers."""
-    bounds = "finite numbers above 0"
+def rising(least: float | None = None, most: float = math.inf) -> Rule:
+    """The two ends of a range of numbers within [least, most]; None is above 0."""
+    bounds = "above 0" if least is None else f"from {least:g}"
+    numbers = f"finite numbers {bounds}"
     if most < math.inf:
-        bounds = f"numbers above 0 and at most {most:g}"
-    return Rule(
-        f"two {bounds}, the second not below the first",
-        lambda value: 0 < value[0] <= value[1] <= most and value[1] < math.inf,
-    )
+        numbers = f"numbers {bounds} and at most {most:g}"
+
+    def holds(value: Any) -> bool:
+        low, high = value
+        above = low > 0 if least is None else low >= least
+        return bool(above and low <= high <= most and high < math.inf)
+
+    return Rule(f"two {numbers}, the second not below the first", holds)
+
+
+def check(name: str, value: object, rule: Rule) -> None:
+    """Hold a setting to its rule.
+
+    Raises:
+        ConfigError: the setting breaks it.
+
+    Example:
+        >>> check("mosaic", 1.1, SHARE)
+        Traceback (most recent call last):
+        danet.errors.ConfigError: mosaic is 1.1, and must be from 0 to 1
+    """
+    if not rule.holds(value):
+        raise ConfigError(f"{name} is {value}, and must be {rule.words}")
 
 
 def check_rules(settings: object, section: str = "") -> None:
@@ -72,7 +89,18 @@ def check_rules(settings: object, section: str = "") -> None:
         ConfigError: a setting breaks its rule; it is named with the section before it.
     """
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
-        value = getattr(settings, name)
         for rule in getattr(hint, "__metadata__", ()):
-            if not rule.holds(value):
-                raise ConfigError(f"{section}{name} is {value}, and must be {rule.words}")
+            check(f"{section}{name}", getattr(settings, name), rule)
+
+
+class Settings:
+    """Base of the dataclasses that are held to their rules when they are made.
+
+    Attributes:
+        section: what stands before their names in errors.
+    """
+
+    section: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_rules(self, self.section)
