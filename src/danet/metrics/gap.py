@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from danet import images
-from danet.data import Pixels, fingerprint
+from danet.data import Pixels, check_same_size, fingerprint
 from danet.errors import DataError, ImageError, check_count, require
 from danet.metrics.inputs import draw_fakes
 from danet.metrics.quality import psnr
@@ -191,9 +191,8 @@ def _taken(pairs: Sequence[tuple[Any, Any]], name: str) -> list[tuple[Pixels, Pi
     taken = [(_pixels(clean), _pixels(noisy)) for clean, noisy in pairs]
     if not taken:
         raise DataError(f"{name} is empty, and must hold at least one pair (clean, noisy)")
-    for number, (clean, noisy) in enumerate(taken):
-        if clean.shape != noisy.shape:
-            raise DataError(f"{name}[{number}] is of {clean.shape} and {noisy.shape} values")
+    for number, pair in enumerate(taken):
+        check_same_size(*pair, f"{name}[{number}]")
     return taken
 
 

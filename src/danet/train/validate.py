@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from danet import metrics
-from danet.data import Pixels, middle, scaled, spread
+from danet.data import Pixels, check_same_size, middle, scaled, spread
 from danet.errors import DataError, check_count
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.pretrained import Denoiser, NoiseGenerator
@@ -67,7 +67,12 @@ class Validation:
             check_count(name, value, 1)
         if not pairs:
             raise DataError("there are no pairs to validate on")
-        self._pairs = [_middle(*pairs[index], crop) for index in spread(len(pairs), limit)]
+        self._pairs = []
+        for index in spread(len(pairs), limit):
+            pair = pairs[index]
+            check_same_size(*pair, f"validation pair {index}")
+            clean, noisy = (np.array(middle(picture, crop)) for picture in pair)
+            self._pairs.append((clean, noisy))
         self._fakes = fakes
         # Measured at once, so that what cannot be measured is refused before the run.
         self._noisy = _means(
@@ -180,15 +185,6 @@ def _models(
         None if denoiser is None else Denoiser(denoiser, runtime="torch"),
         None if generator is None else NoiseGenerator(generator, runtime="torch"),
     )
-
-
-def _middle(
-    clean: NDArray[Any], noisy: NDArray[Any], crop: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Copies of the middle of both pictures."""
-    if clean.shape != noisy.shape:
-        raise DataError(f"the pictures of a pair have the shapes {clean.shape} and {noisy.shape}")
-    return np.array(middle(clean, crop)), np.array(middle(noisy, crop))
 
 
 def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
