@@ -27,6 +27,10 @@ class GeneratorNetwork(OfBackbone):
             deviation 1, as in the paper.
         unit_level: of the noise that z of deviation 1 makes; by default the median of the levels.
 
+    Attributes:
+        latent_channels: how many channels z has.
+        typical_level: the median of the levels; 1 without levels.
+
     Raises:
         ConfigError: the backbone takes or gives another number of channels, or the levels do
             not rise from 0, or the unit is not above 0.
@@ -47,7 +51,9 @@ class GeneratorNetwork(OfBackbone):
         self, backbone: Backbone, levels: Sequence[float] = (), unit_level: float | None = None
     ) -> None:
         super().__init__(backbone)
+        self.latent_channels = self.channels - 3
         self.levels = tuple(levels)
+        self.typical_level = self.levels[len(self.levels) // 2] if self.levels else 1.0
         self.unit_level = self.typical_level if unit_level is None else unit_level
         rises = all(0 <= a <= b < math.inf for a, b in zip((0, *levels), levels, strict=False))
         if not rises or not 0 < self.unit_level < math.inf:
@@ -56,19 +62,9 @@ class GeneratorNetwork(OfBackbone):
                 "with a unit above 0"
             )
 
-    @property
-    def typical_level(self) -> float:
-        """The median of the levels; 1 without levels."""
-        return self.levels[len(self.levels) // 2] if self.levels else 1.0
-
     def scales(self, shares: Tensor) -> Tensor:
         """Factors on z for noise as strong as at these shares of the levels, in [0, 1]."""
         return between(shares.new_tensor(self.levels or (1.0,)), shares) / self.unit_level
-
-    @property
-    def latent_channels(self) -> int:
-        """How many channels z has."""
-        return self.channels - 3
 
     def forward(self, clean: Tensor, latent: Tensor) -> Tensor:
         """Noisy pictures, N x 3 x H x W, for clean ones in [0, 1] and z.
