@@ -43,13 +43,13 @@ def drawn_pattern(rng: np.random.Generator, size: int) -> NDArray[np.floating]:
         high, wide = rng.integers(1, 5, size=2)
         stripes = rows // high + (columns // wide if kind else 0)
         return np.asarray(stripes % 2, dtype=np.float64)
-    rows, columns = (axis - rng.uniform(0, size) for axis in (rows, columns))
+    down, across = (axis - rng.uniform(0, size) for axis in (rows, columns))
     if kind == 2:
-        phase = np.pi * (rng.uniform(-1, 1) * rows + rng.uniform(-1, 1) * columns)
+        phase = np.pi * (rng.uniform(-1, 1) * down + rng.uniform(-1, 1) * across)
     elif kind == 3:
-        phase = rng.integers(8, 80) * np.arctan2(rows, columns)
+        phase = rng.integers(8, 80) * np.arctan2(down, across)
     else:
-        phase = rng.uniform(0.2, 1.5) * np.pi * (rows**2 + columns**2) / (2 * size)
+        phase = rng.uniform(0.2, 1.5) * np.pi * (down**2 + across**2) / (2 * size)
     return (0.5 + rng.uniform(0.5, 3) * np.cos(phase)).clip(0, 1)
 
 
