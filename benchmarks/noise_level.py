@@ -45,7 +45,7 @@ def models(level: float) -> dict[str, NoiseModel]:
     kernel = np.zeros((3, 3, 3, 3))
     kernel[np.arange(3), np.arange(3)] = np.outer([1, 2, 1], [1, 2, 1]) / 6
     strength = level / 255
-    even = PoissonGaussian((0, 0, 0), (strength,) * 3)
+    even = PoissonGaussian((0, 0, 0), (strength,) * 3, srgb=False)
     camera = (level, level)
     return {
         "white": WhiteGaussian(strength),

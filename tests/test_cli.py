@@ -493,6 +493,17 @@ def test_the_strength_is_found_and_said(run: Run, capsys: pytest.CaptureFixture[
     assert np.abs(pixels("some.png") - expected).max() <= 1
 
 
+def test_white_and_linear_light(run: Run, weights: Path) -> None:
+    bright = np.random.default_rng(0).normal(2, 1, (37, 50, 3)).astype(np.float32)
+    np.save("bright.npy", bright)
+    assert run("denoise", "bright.npy", "-o", "clean.npy") == 2
+    arguments = ("--white", "3.5", "--linear", "--strength", "auto")
+    assert run("denoise", "bright.npy", "-o", "clean.npy", *arguments) == 0
+    denoiser = danet.Denoiser.from_pretrained(weights, device="cpu")
+    expected = denoiser(bright, white=3.5, linear=True, strength="auto")
+    np.testing.assert_allclose(np.load("clean.npy"), expected, atol=1e-5)
+
+
 def test_quality_and_every_frame(run: Run) -> None:
     picture("noisy.jpg")
     assert run("denoise", "noisy.jpg", "-o", "same.jpg") == 0
@@ -741,6 +752,7 @@ def test_unknown_weights_and_devices(
         ["denoise", "a.png", "-o", "b.png", "--strength", "-1"],
         ["denoise", "a.png", "-o", "b.png", "--strength", "nan"],
         ["denoise", "a.png", "-o", "b.png", "--grain", "1.5"],
+        ["denoise", "a.png", "-o", "b.png", "--white", "0"],
         ["denoise", "a.png", "-o", "b.png", "--quality", "101"],
         ["denoise", "a.png", "-o", "b.png", "--jobs", "0"],
         ["denoise", "a.png", "-o", "b.png", "--max-pixels", "0"],

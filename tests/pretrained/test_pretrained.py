@@ -12,6 +12,7 @@ from torch import Tensor
 from danet.errors import ConfigError, ImageError, WeightsError
 from danet.images import read_pixels
 from danet.networks import BACKBONES, build
+from danet.noise import processing
 from danet.pretrained import Denoiser, NoiseGenerator
 
 Golden = Callable[[str], dict[str, Tensor]]
@@ -459,6 +460,38 @@ def test_bad_grain(denoiser: Denoiser, grain: float) -> None:
         denoiser(picture(), grain=grain)
     with pytest.raises(ConfigError, match="grain is"):
         denoiser.map([], grain=grain)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_exposure_is_given_back(denoiser: Denoiser, tile: int | None, dtype: Any) -> None:
+    image = np.random.default_rng(0).normal(3, 2, (45, 301, 3)).astype(dtype)
+    denoiser.engine.settings.tile = tile
+    np.testing.assert_array_equal(denoiser(image, white=5.0, strength=0), image)
+    result = denoiser(image, white=5.0, grain=0.3)
+    assert result.dtype == dtype
+    inside = (image.astype(np.float64) / 5).clip(0, 1)
+    expected = image + 5 * (denoiser(inside, grain=0.3) - inside)
+    np.testing.assert_allclose(
+        result, expected, rtol=1e-3 if dtype == np.float16 else 1e-5, atol=1e-5
+    )
+    out = np.empty_like(image)
+    assert denoiser(image, white=5.0, grain=0.3, out=out) is out
+    np.testing.assert_array_equal(out, result)
+    found = denoiser.find_noise(image, white=5.0)
+    assert found == pytest.approx(denoiser.find_noise(inside), rel=1e-3)
+
+
+def test_linear_light_is_denoised_as_it_is_shown(denoiser: Denoiser, tmp_path: Path) -> None:
+    shown = np.random.default_rng(0).random((45, 70, 3), np.float32)
+    linear = processing.to_linear(shown)
+    result = denoiser(linear, linear=True, strength=0.5)
+    expected = processing.to_linear(denoiser(shown, strength=0.5))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+    np.save(tmp_path / "linear.npy", 7 * linear)
+    target = tmp_path / "clean.npy"
+    denoiser.denoise_file(tmp_path / "linear.npy", target, strength=0.5, white=7, linear=True)
+    np.testing.assert_allclose(np.load(target), 7 * expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("tile", [None, 16])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from danet.cli.console import add_network_arguments, at_least, given_path, network_settings, say
 from danet.cli.jobs import (
@@ -27,8 +27,10 @@ from danet.errors import ConfigError, DanetError, DataError, one_line
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from danet.inference.automatic import FoundNoise
     from danet.inference.treatment import Number, Strength
-    from danet.pretrained import Denoiser
+
+    _FileStrength: TypeAlias = Strength | Callable[[FoundNoise], Strength]
 
 __all__ = ["add_commands"]
 
@@ -85,6 +87,17 @@ def add_commands(commands: Any) -> None:
         metavar="SHARE",
         help="how much of the fine, colourless part of what is taken is given back: 0 none, 1 all "
         "(default: %(default)s)",
+    )
+    denoise.add_argument(
+        "--white",
+        type=_positive,
+        metavar="VALUE",
+        help="for floats beyond 0 to 1: the value that counts as white; larger ones stay larger",
+    )
+    denoise.add_argument(
+        "--linear",
+        action="store_true",
+        help="the numbers of the pictures are proportional to light",
     )
     denoise.add_argument(
         "--self-ensemble",
@@ -252,6 +265,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive, finite number")
+    return value
+
+
 def _denoise(options: argparse.Namespace) -> int:
     from danet.pretrained import Denoiser
 
@@ -262,10 +282,12 @@ def _denoise(options: argparse.Namespace) -> int:
     check_outputs(jobs)
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     denoiser.engine.settings.jobs = options.jobs
-    strength = _strength_of(options, denoiser)
+    strength = _strength_of(options)
     denoise = partial(
         denoiser.denoise_file,
         grain=options.grain,
+        white=options.white,
+        linear=options.linear,
         residual=options.residual,
         self_ensemble=options.self_ensemble,
         quality=options.quality,
@@ -275,7 +297,7 @@ def _denoise(options: argparse.Namespace) -> int:
         refuse_folder(picture)
         with named_streams(picture, outputs[0], options.format or ".png") as (source, target):
             times = source.stat() if source.exists() else None  # before it may be replaced
-            denoise(source, target, strength=partial(strength, picture))
+            denoise(source, target, strength=strength(picture))
             if options.preserve_times and times is not None:
                 os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
@@ -289,10 +311,8 @@ def _denoise(options: argparse.Namespace) -> int:
         )
 
 
-def _strength_of(
-    options: argparse.Namespace, denoiser: Denoiser
-) -> Callable[[Path, NDArray[Any]], Strength]:
-    """What gives the strengths for the pixels of a picture: of luma and chroma, times the mask."""
+def _strength_of(options: argparse.Namespace) -> Callable[[Path], _FileStrength]:
+    """What gives the strength of a picture: of luma and chroma, times the mask."""
     import numpy as np
 
     from danet import images
@@ -304,23 +324,22 @@ def _strength_of(
     mask: Any = None
     if options.mask is not None:
         refuse_folder(options.mask)
-        mask, _ = images.to_tensor(images.read_image(options.mask))
+        mask = images.to_tensor(images.read_image(options.mask))[0][0].mean(dim=0).numpy()
 
-    def strength(picture: Path, pixels: NDArray[Any]) -> Strength:
-        numbers: Any = asked
-        if is_automatic(asked):
-            found = denoiser.find_noise(pixels)
-            numbers = found.fill_in(asked)
-            if options.verbose:
-                level = f"noise of {255 * found.level:.1f} grey levels of 255"
-                say(f"{one_line(picture)}: {level}, strength {found.strength:.2f}")
-        if mask is None:
-            return cast("Strength", numbers)
+    def masked(numbers: Any) -> Strength:
         of_two = np.broadcast_to(np.asarray(numbers, np.float32), 2)
-        both: NDArray[np.float32] = mask[0].mean(dim=0).numpy()[..., None] * of_two
-        return both
+        return cast("Strength", numbers if mask is None else mask[..., None] * of_two)
 
-    return strength
+    def found_in(picture: Path, found: FoundNoise) -> Strength:
+        if options.verbose:
+            level = f"noise of {255 * found.level:.1f} grey levels of 255"
+            say(f"{one_line(picture)}: {level}, strength {found.strength:.2f}")
+        return masked(found.fill_in(asked))
+
+    if is_automatic(asked):
+        return lambda picture: partial(found_in, picture)
+    strength = masked(asked)
+    return lambda _: strength
 
 
 def _integers(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 from torch import Tensor
 
 from danet.errors import ImageError
+from danet.images.light import PLAIN, Light
 
 __all__ = [
     "ImageForm",
@@ -56,6 +57,10 @@ class ImageForm:
         device: where it lay.
         alpha: its transparency, in its own type and layout.
         info: exif, icc_profile and dpi of a PIL image, those that it has.
+        light: how its numbers stand for light.
+        given: its colours, N x C x H x W, integers divided by the largest of their type; None for
+            `PLAIN` light.
+        seen: the tensor that was made of them; None for `PLAIN` light.
     """
 
     kind: Literal["pil", "numpy", "torch"]
@@ -65,9 +70,12 @@ class ImageForm:
     device: torch.device
     alpha: NDArray[Any] | Tensor | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    light: Light = PLAIN
+    given: Tensor | None = None
+    seen: Tensor | None = None
 
 
-def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
+def to_tensor(image: Picture, light: Light = PLAIN) -> tuple[Tensor, ImageForm]:
     """Turn a picture of any supported kind into what the networks take.
 
     Integers are divided by the largest of their type.  Grey becomes three equal channels, and
@@ -80,6 +88,7 @@ def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
         image: a PIL image; a NumPy array, H x W or H x W x C, of uint8, uint16 or float in
             [0, 1]; or a torch tensor, C x H x W or N x C x H x W, of float in [0, 1].  C is 1
             (grey), 2 (grey and alpha), 3 or 4 (RGBA).  It is left as it is.
+        light: how its numbers stand for light.
 
     Returns:
         A new float32 tensor, N x 3 x H x W in [0, 1], on the device of the picture and
@@ -87,7 +96,7 @@ def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
 
     Raises:
         ImageError: the picture is of another type or shape, is empty or a masked array, holds NaN
-            or infinity, or floats outside [0, 1].
+            or infinity, or floats outside [0, 1] without a ``white``; or integers with one.
 
     Example:
         >>> tensor, form = to_tensor(np.full((45, 70), 255, np.uint8))
@@ -98,7 +107,7 @@ def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
     """
     if isinstance(image, Image.Image):
         held = plain_mode(image)
-        tensor, form = _from_array(np.asarray(held))
+        tensor, form = _from_array(np.asarray(held), light)
         info = {key: held.info[key] for key in _KEPT_INFO if key in held.info}
         return tensor, replace(form, kind="pil", info=info)
     if isinstance(image, np.ma.MaskedArray):
@@ -106,9 +115,9 @@ def to_tensor(image: Picture) -> tuple[Tensor, ImageForm]:
             "a masked array has pixels without values; take image.filled(value), which has them"
         )
     if isinstance(image, np.ndarray):
-        return _from_array(np.asarray(image))
+        return _from_array(np.asarray(image), light)
     if isinstance(image, Tensor):
-        return _from_torch(image)
+        return _from_torch(image, light)
     raise ImageError(
         f"a picture must be a PIL image, a NumPy array or a torch tensor, not "
         f"{type(image).__name__}; danet.images.read_image reads one from a file"
@@ -119,7 +128,8 @@ def from_tensor(tensor: Tensor, form: ImageForm) -> Picture:
     """Turn a result into a picture of the kind that `to_tensor` was given.
 
     Values are clamped to [0, 1], and rounded for integer types.  A grey picture takes the mean
-    of the channels.
+    of the channels.  Where its light is not plain, each number changes by as much light as what
+    was seen of it; one that is seen as before is as before.
 
     Args:
         tensor: N x 3 x H x W.
@@ -130,6 +140,9 @@ def from_tensor(tensor: Tensor, form: ImageForm) -> Picture:
         tensor is differentiable.
     """
     tensor = _merged(tensor, form).clamp(0, 1)
+    if form.given is not None and form.seen is not None:
+        before = form.seen[:, : tensor.shape[1]]
+        tensor = form.given + form.light.change(before, tensor.to(before.device))
     if isinstance(form.dtype, torch.dtype):
         tensor = tensor.to(form.device, form.dtype)
         if isinstance(form.alpha, Tensor):
@@ -161,6 +174,9 @@ def difference_from_tensor(tensor: Tensor, form: ImageForm) -> NDArray[np.float3
         a float32 array, H x W or H x W x C.  C is that of the picture without transparency.
     """
     tensor = _merged(tensor, form)
+    if form.seen is not None:
+        before = form.seen[:, : tensor.shape[1]]
+        tensor = form.light.change(before - tensor.to(before.device), before)
     if form.kind == "torch":
         tensor = tensor.to(form.device)
         return tensor if form.axes == 4 else tensor[0]
@@ -235,7 +251,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
 
-def _from_array(array: NDArray[Any]) -> tuple[Tensor, ImageForm]:
+def _from_array(array: NDArray[Any], light: Light) -> tuple[Tensor, ImageForm]:
     if array.dtype.newbyteorder("=") not in _INTEGERS + _FLOATS:
         raise ImageError(
             f"a picture of {array.dtype} is not supported; take uint8, uint16, or float in [0, 1]"
@@ -252,16 +268,27 @@ def _from_array(array: NDArray[Any]) -> tuple[Tensor, ImageForm]:
     alpha = stack[..., -1:].copy() if stack.shape[2] in (2, 4) else None
     colours = stack[..., :1] if grey else stack[..., :3]
     if array.dtype.kind == "u":
+        if light.white is not None:
+            raise ImageError(f"white is for pictures of floats, and this one is of {array.dtype}")
         colours = colours.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
     else:
-        _check_range(array.min(), array.max(), 1, _TOLERANCE)
-        colours = colours.astype(np.float32).clip(0, 1)
-    tensor = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))[None]
-    tensor = tensor.repeat(1, 3, 1, 1) if grey else tensor
-    return tensor, ImageForm("numpy", array.dtype, array.ndim, grey, torch.device("cpu"), alpha)
+        _check_floats(array.min(), array.max(), light)
+        colours = colours.astype(np.result_type(array.dtype, np.float32))
+    given = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))[None]
+    form = ImageForm("numpy", array.dtype, array.ndim, grey, torch.device("cpu"), alpha)
+    return _seen(given, form, light)
 
 
-def _from_torch(image: Tensor) -> tuple[Tensor, ImageForm]:
+def _seen(given: Tensor, form: ImageForm, light: Light) -> tuple[Tensor, ImageForm]:
+    """What a network is given for colours, N x C x H x W, and what is kept of these."""
+    seen = light.seen(given).to(torch.float32)
+    seen = seen.repeat(1, 3, 1, 1) if form.grey else seen
+    if light == PLAIN:
+        return seen, form
+    return seen, replace(form, light=light, given=given, seen=seen)
+
+
+def _from_torch(image: Tensor, light: Light) -> tuple[Tensor, ImageForm]:
     if image.layout != torch.strided or image.device.type == "meta":
         raise ImageError(
             f"a tensor of layout {image.layout} on {image.device} holds no plain pixels; "
@@ -277,22 +304,35 @@ def _from_torch(image: Tensor) -> tuple[Tensor, ImageForm]:
     if image.numel() == 0:
         raise ImageError(f"the picture is empty: its shape is {tuple(image.shape)}")
     low, high = torch.aminmax(image.detach())
-    _check_range(low.item(), high.item(), 1, _TOLERANCE)
+    _check_floats(low.item(), high.item(), light)
     stack = image if image.ndim == 4 else image[None]
     grey = stack.shape[1] <= _GREY_ALPHA
     alpha = stack[:, -1:].clone() if stack.shape[1] in (2, 4) else None
-    tensor = stack[:, : 1 if grey else 3].to(torch.float32).clamp(0, 1)
-    tensor = tensor.repeat(1, 3, 1, 1) if grey else tensor
-    return tensor, ImageForm("torch", image.dtype, image.ndim, grey, image.device, alpha)
+    given = stack[:, : 1 if grey else 3]
+    given = given.to(torch.promote_types(given.dtype, torch.float32))
+    form = ImageForm("torch", image.dtype, image.ndim, grey, image.device, alpha)
+    return _seen(given, form, light)
 
 
-def _check_range(low: float, high: float, limit: int, tolerance: float = 0.0) -> None:
+def _check_floats(low: float, high: float, light: Light) -> None:
     # NaN anywhere makes both of them NaN.
     for value in (float(low), float(high)):
         if not math.isfinite(value):
             raise ImageError(f"the picture holds {value}; every value must be a finite number")
+    if light.white is None:
+        advice = "say which value is white, or scale or clip it first"
+        _check_range(low, high, 1, _TOLERANCE, advice)
+
+
+def _check_range(
+    low: float,
+    high: float,
+    limit: int,
+    tolerance: float = 0.0,
+    advice: str = "scale or clip it first",
+) -> None:
+    for value in (float(low), float(high)):
         if not -tolerance <= value <= limit + tolerance:
             raise ImageError(
-                f"the picture holds {value:g}, and its values must be from 0 to {limit}; "
-                "scale or clip it first"
+                f"the picture holds {value:g}, and its values must be from 0 to {limit}; {advice}"
             )

@@ -300,7 +300,8 @@ class Engine:
             tile, latent, group = tiles[item[0]], latents[item[1]], groups[item[2]]
             some = given.some(group)
             whole = tile.seen == (slice(0, size[0]), slice(0, size[1]))
-            pixels, forms[item] = to_tensor(some.picture if whole else some.part(tile.seen))
+            part = some.picture if whole else some.part(tile.seen)
+            pixels, forms[item] = to_tensor(part, treatment.light)
             pixels = pad(pixels, tile.beyond)
             if latent is None:
                 return pixels

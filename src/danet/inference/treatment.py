@@ -16,6 +16,7 @@ from torch import Tensor
 from danet.errors import ConfigError, ImageError
 from danet.filters import TAPS_7, smooth
 from danet.images import ImageForm, Picture, difference_from_tensor, from_tensor, to_tensor
+from danet.images.light import PLAIN, Light
 from danet.images.parts import Area, raster
 from danet.inference.ensemble import self_ensemble, views
 from danet.inference.sizes import crop, pad
@@ -55,6 +56,7 @@ class Treatment:
         residual: give what is taken instead of the picture without it.
         grain: the share of the fine, colourless part of what is taken that is given back: of its
             luma less its luma smoothed over 7 x 7 pixels by `danet.filters.TAPS_7`.
+        light: how the numbers of the picture stand for light.
 
     Raises:
         ConfigError: a strength is negative, not finite, or no number; or ``grain`` is not from 0
@@ -70,6 +72,7 @@ class Treatment:
     self_ensemble: bool = False
     residual: bool = False
     grain: float = 0.0
+    light: Light = PLAIN
 
     def __post_init__(self) -> None:
         if not 0 <= self.grain <= 1:
@@ -250,7 +253,7 @@ def result_layout(
         ((45, 70, 3), dtype('float32'))
     """
     size = raster(image).size
-    like = treatment.picture(*to_tensor(image[:1, :1]))
+    like = treatment.picture(*to_tensor(image[:1, :1], treatment.light))
     assert isinstance(like, np.ndarray)
     return (*size, *like.shape[2:]), like.dtype
 

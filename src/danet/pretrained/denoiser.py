@@ -17,6 +17,7 @@ from torch import Tensor
 from danet.errors import ConfigError, ImageError
 from danet.files import scratch_array
 from danet.images import Picture, process_file, to_tensor
+from danet.images.light import Light
 from danet.images.parts import raster
 from danet.inference.automatic import FoundNoise, found_noise, is_automatic, sample_areas
 from danet.inference.batching import in_batches
@@ -100,6 +101,8 @@ class Denoiser(Pretrained):
         *,
         strength: Strength = 1.0,
         grain: float = 0.0,
+        white: float | None = None,
+        linear: bool = False,
         residual: Literal[False] = False,
         self_ensemble: bool = False,
         out: NDArray[Any] | None = None,
@@ -112,6 +115,8 @@ class Denoiser(Pretrained):
         *,
         strength: Strength = 1.0,
         grain: float = 0.0,
+        white: float | None = None,
+        linear: bool = False,
         residual: Literal[True],
         self_ensemble: bool = False,
     ) -> Tensor: ...
@@ -123,6 +128,8 @@ class Denoiser(Pretrained):
         *,
         strength: Strength = 1.0,
         grain: float = 0.0,
+        white: float | None = None,
+        linear: bool = False,
         residual: Literal[True],
         self_ensemble: bool = False,
         out: NDArray[np.float32] | None = None,
@@ -134,6 +141,8 @@ class Denoiser(Pretrained):
         *,
         strength: Strength = 1.0,
         grain: float = 0.0,
+        white: float | None = None,
+        linear: bool = False,
         residual: bool = False,
         self_ensemble: bool = False,
         out: NDArray[Any] | None = None,
@@ -155,6 +164,11 @@ class Denoiser(Pretrained):
                 `find_noise` finds, for each picture of a tensor.
             grain: the share, from 0 to 1, that is given back of the fine and colourless part of
                 what is taken: of its luma less a smoothing of that over 7 x 7 pixels.
+            white: the value that counts as 1, for floats that go beyond [0, 1].  The network sees
+                the picture divided by it and clipped; the noise that it finds there, times
+                ``white``, is taken from the picture, whose values beyond stay beyond.
+            linear: whether the numbers are proportional to light, as those of HDR pictures.  The
+                network sees them by the curve of sRGB.
             residual: give the noise that is taken instead of the picture without it.
             self_ensemble: take the mean over the eight flips and rotations of the picture, see
                 `danet.inference.ensemble.self_ensemble`.  It takes eight times as long.
@@ -163,16 +177,16 @@ class Denoiser(Pretrained):
 
         Returns:
             ``out``, or a picture of the same kind, type, size and device, in [0, 1] where it is
-            of floats.  Transparency is as before.  PIL modes without plain channels come back as
-            `danet.images.to_tensor` says.  The residual is a float32 array, or a tensor for
-            a tensor, of the picture's layout without transparency; it has a sign, and the
-            picture less the residual is the result, before it is clamped and rounded.
+            of floats without a ``white``.  Transparency is as before.  PIL modes without plain
+            channels come back as `danet.images.to_tensor` says.  The residual is a float32 array,
+            or a tensor for a tensor, of the picture's layout without transparency; it has a sign,
+            and the picture less the residual is the result, before it is clamped and rounded.
 
         Raises:
             ImageError: the picture or the mask cannot be taken, or the result not be written to
                 ``out``; the message says why.
             ConfigError: a strength is negative, not finite, or no number, or ``grain`` is not
-                from 0 to 1.
+                from 0 to 1, or ``white`` not positive and finite.
             DanetError: the memory does not suffice.
 
         Example:
@@ -184,13 +198,16 @@ class Denoiser(Pretrained):
             >>> denoiser(np.zeros((45, 70), np.uint8), residual=True).dtype
             dtype('float32')
         """
-        numbers, planes = self._strengths(strength, image)
-        treatment = Treatment(numbers, self_ensemble, residual, grain)
+        light = Light(white, linear)
+        numbers, planes = self._strengths(strength, image, light)
+        treatment = Treatment(numbers, self_ensemble, residual, grain, light)
         if out is not None:
             check_out(out, image, treatment)
         return next(self.engine.run(image, [planes], out=out, treatment=treatment))
 
-    def find_noise(self, image: Picture) -> FoundNoise:
+    def find_noise(
+        self, image: Picture, *, white: float | None = None, linear: bool = False
+    ) -> FoundNoise:
         """How noisy a picture is, and the strength that suits it.
 
         At most 16 parts of 256 x 256 pixels are looked at, evenly spread and the same for all
@@ -198,6 +215,8 @@ class Denoiser(Pretrained):
 
         Args:
             image: one picture as for calling the denoiser.
+            white: as for calling the denoiser.
+            linear: as for calling the denoiser.
 
         Returns:
             ``level``, the standard deviation of the noise that the network sees, where white is 1,
@@ -218,13 +237,13 @@ class Denoiser(Pretrained):
         whole = raster(image)
         if whole.count > 1:
             raise ImageError(f"{whole.count} pictures in one tensor; give them one by one")
-        areas = sample_areas(whole.size)
-        parts = torch.cat([to_tensor(whole.part(area))[0] for area in areas]).detach()
+        light, areas = Light(white, linear), sample_areas(whole.size)
+        parts = torch.cat([to_tensor(whole.part(area), light)[0] for area in areas]).detach()
         taken = cast(Tensor, next(self.engine.run(parts, treatment=Treatment(residual=True))))
         return found_noise(parts.cpu().numpy(), taken.cpu().numpy())
 
     def _strengths(
-        self, strength: Strength, image: Picture
+        self, strength: Strength, image: Picture, light: Light
     ) -> tuple[float | tuple[float, float] | None, Latent | None]:
         """The strength of a `Treatment`, and what is joined to the pixels where it is None."""
         if isinstance(strength, Image.Image | np.ndarray):
@@ -233,7 +252,10 @@ class Denoiser(Pretrained):
             return cast("float | tuple[float, float]", strength), None
         whole = raster(image)
         pictures = [whole.some(range(number, number + 1)).picture for number in range(whole.count)]
-        numbers = [self.find_noise(picture).fill_in(cast(Any, strength)) for picture in pictures]
+        found = [
+            self.find_noise(picture, white=light.white, linear=light.linear) for picture in pictures
+        ]
+        numbers = [one.fill_in(cast(Any, strength)) for one in found]
         return (numbers[0], None) if len(numbers) == 1 else (None, even_planes(numbers))
 
     def denoise_file(
@@ -241,8 +263,10 @@ class Denoiser(Pretrained):
         source: str | os.PathLike[str],
         target: str | os.PathLike[str],
         *,
-        strength: Strength | Callable[[NDArray[Any]], Strength] = 1.0,
+        strength: Strength | Callable[[FoundNoise], Strength] = 1.0,
         grain: float = 0.0,
+        white: float | None = None,
+        linear: bool = False,
         residual: bool = False,
         self_ensemble: bool = False,
         quality: int | None = None,
@@ -255,9 +279,11 @@ class Denoiser(Pretrained):
         Args:
             source: a picture file, or ``.npy`` of an array.
             target: the file to write, in the format that its suffix names.  It may be the source.
-            strength: as for calling the denoiser; or a function that gives it for the pixels of
-                a frame.  A mask lies as the pixels in the file do.
+            strength: as for calling the denoiser; or a function that gives it for what `find_noise`
+                finds in a frame.  A mask lies as the pixels in the file do.
             grain: as for calling the denoiser.
+            white: as for calling the denoiser.
+            linear: as for calling the denoiser.
             residual: write the noise that is taken instead: around middle grey to files of
                 integers, and with its sign to files of floats and ``.npy``.
             self_ensemble: as for calling the denoiser.
@@ -268,7 +294,7 @@ class Denoiser(Pretrained):
             ImageError: the source cannot be read, the mask does not fit, or the format of the
                 target cannot hold the result.
             ConfigError: a strength is negative, not finite, or no number, or ``grain`` is not
-                from 0 to 1.
+                from 0 to 1, or ``white`` not positive and finite.
             DanetError: the target cannot be written, or the memory does not suffice.
 
         Example:
@@ -281,13 +307,23 @@ class Denoiser(Pretrained):
             (300, 300)
         """
         target = Path(target)
-        call: Any = partial(self, grain=grain, residual=residual, self_ensemble=self_ensemble)
+        light = Light(white, linear)
+        call: Any = partial(
+            self,
+            grain=grain,
+            white=white,
+            linear=linear,
+            residual=residual,
+            self_ensemble=self_ensemble,
+        )
 
         def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
             is_mapped = isinstance(pixels, np.memmap)
             make: Any = partial(scratch_array, target.parent) if is_mapped else np.empty
-            shape, dtype = result_layout(pixels, Treatment(residual=residual))
-            amount = strength(pixels) if callable(strength) else strength
+            shape, dtype = result_layout(pixels, Treatment(residual=residual, light=light))
+            amount: Any = strength
+            if callable(strength):
+                amount = strength(self.find_noise(pixels, white=white, linear=linear))
             result: NDArray[Any] = call(pixels, strength=amount, out=make(shape, dtype))
             if not residual or pixels.dtype.kind == "f" or target.suffix.lower() == ".npy":
                 return result

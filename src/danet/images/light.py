@@ -1,0 +1,66 @@
+"""How the numbers of a picture stand for light."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from danet.errors import ConfigError
+
+__all__ = ["PLAIN", "Light"]
+
+
+@dataclass(frozen=True)
+class Light:
+    """How the numbers of a picture stand for light.
+
+    Attributes:
+        white: the value, of floats, that counts as 1.  Values may be below 0 and above it.  None:
+            1, and they must be from 0 to 1.
+        linear: whether they are proportional to light.  The networks know pictures as screens show
+            them, and so they see these by the curve of sRGB (IEC 61966-2-1).
+
+    Raises:
+        ConfigError: ``white`` is not positive and finite.
+
+    Example:
+        >>> Light(white=2.0, linear=True).seen(torch.tensor([-1.0, 0.0, 0.428, 7.0]))
+        tensor([0.0000, 0.0000, 0.5000, 1.0000])
+    """
+
+    white: float | None = None
+    linear: bool = False
+
+    def __post_init__(self) -> None:
+        if self.white is not None and not (math.isfinite(self.white) and self.white > 0):
+            raise ConfigError(f"white is {self.white}, and must be positive and finite")
+
+    @property
+    def scale(self) -> float:
+        """The value that counts as 1."""
+        return 1.0 if self.white is None else self.white
+
+    def seen(self, values: Tensor) -> Tensor:
+        """What a network is given for the numbers of a picture: in [0, 1]."""
+        shown = (values if self.white is None else values / self.white).clamp(0, 1)
+        if not self.linear:
+            return shown
+        bright = 1.055 * shown.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+        return torch.where(shown <= 0.0031308, 12.92 * shown, bright)
+
+    def change(self, before: Tensor, after: Tensor) -> Tensor:
+        """How the numbers change where what is seen of them does; 0 exactly where it does not."""
+        return self.scale * (self._light(after) - self._light(before))
+
+    def _light(self, shown: Tensor) -> Tensor:
+        if not self.linear:
+            return shown
+        bright = ((shown + 0.055).clamp_min(0.055) / 1.055) ** 2.4
+        return torch.where(shown <= 0.04045, shown / 12.92, bright)
+
+
+PLAIN = Light()
+"""Numbers in [0, 1], which a network is given as they are."""
