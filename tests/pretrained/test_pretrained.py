@@ -564,6 +564,20 @@ def test_a_file_becomes_what_its_pixels_become(
     np.testing.assert_array_equal(read_pixels(source), read_pixels(target))
 
 
+def test_an_exr_file_is_linear_with_white_at_1(denoiser: Denoiser, tmp_path: Path) -> None:
+    exr = pytest.importorskip("OpenEXR")
+    pixels = np.random.default_rng(0).random((37, 50, 3), np.float32) * 2
+    with exr.File({"type": exr.scanlineimage}, {"RGB": pixels.copy()}) as file:
+        file.write(str(tmp_path / "a.exr"))
+    target = tmp_path / "b.exr"
+    denoiser.denoise_file(tmp_path / "a.exr", target)
+    expected = denoiser(pixels, white=1.0, linear=True)
+    np.testing.assert_allclose(read_pixels(target), expected, atol=1e-6)
+    denoiser.denoise_file(tmp_path / "a.exr", target, white=2.0, linear=False, strength="auto")
+    expected = denoiser(pixels, white=2.0, strength="auto")
+    np.testing.assert_allclose(read_pixels(target), expected, atol=1e-6)
+
+
 def test_a_residual_file_is_around_grey_or_has_its_sign(denoiser: Denoiser, tmp_path: Path) -> None:
     source = tmp_path / "noisy.png"
     Image.fromarray(picture()).save(source)

@@ -92,12 +92,14 @@ def add_commands(commands: Any) -> None:
         "--white",
         type=_positive,
         metavar="VALUE",
-        help="for floats beyond 0 to 1: the value that counts as white; larger ones stay larger",
+        help="for floats beyond 0 to 1: the value that counts as white; larger ones stay larger "
+        "(default: 1 for OpenEXR files)",
     )
     denoise.add_argument(
         "--linear",
-        action="store_true",
-        help="the numbers of the pictures are proportional to light",
+        action=argparse.BooleanOptionalAction,
+        help="the numbers of the pictures are proportional to light, or not (default: those of "
+        "OpenEXR files are)",
     )
     denoise.add_argument(
         "--self-ensemble",

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from danet.errors import DanetError, ImageError, one_line
-from danet.images import deep, heif, raw
+from danet.images import deep, exr, heif, raw
 from danet.images.conversion import plain_mode
+from danet.images.light import PLAIN, Light
 from danet.images.metadata import GAIN_MAP, info_of, page_exif, parsed_exif
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Frame",
     "PictureFile",
     "check_size",
+    "light_of",
     "open_picture",
     "read_image",
     "read_pixels",
@@ -31,7 +33,9 @@ __all__ = [
 
 # Suffixes, in lower case, of what is taken for a picture in a folder.
 READABLE = frozenset(
-    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"} | heif.SUFFIXES
+    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+    | exr.SUFFIXES
+    | heif.SUFFIXES
 )
 
 # No others are tried: some of Pillow's readers start programs, or take anything for theirs.
@@ -65,7 +69,7 @@ class PictureFile:
 
     Attributes:
         format: as Pillow calls it, such as "JPEG"; "NPY" for an array of NumPy, "RAW" for the raw
-            file of a camera.
+            file of a camera, "EXR" for an OpenEXR file.
         count: number of its frames or pages.
         frames: gives each of them once, as it is read.
     """
@@ -86,8 +90,8 @@ def open_picture(
 
     Args:
         path: a file that Pillow reads, of a common format; a ``.npy`` file, which is
-            memory-mapped; or a raw file of a camera, which rawpy develops to 16 bits in sRGB, and
-            turns upright.
+            memory-mapped; an OpenEXR file; or a raw file of a camera, which rawpy develops to 16
+            bits in sRGB, and turns upright.
         scratch: a folder to write the pixels of large TIFF files to when they are decoded, part by
             part: they are memory-mapped then, and the file is gone when they are.
 
@@ -97,8 +101,8 @@ def open_picture(
     Raises:
         ImageError: there is no such file, it is no picture, or it is damaged; it holds more than
             2000 pictures; it has more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which can
-            be raised; or it needs the packages of ``danet[formats]``, ``danet[heic]`` or
-            ``danet[raw]``.  Reading the frames raises it as well.
+            be raised; or it needs the packages of ``danet[exr]``, ``danet[formats]``,
+            ``danet[heic]`` or ``danet[raw]``.  Reading the frames raises it as well.
 
     Example:
         >>> import tempfile
@@ -178,6 +182,14 @@ def check_size(width: int, height: int) -> None:
         )
 
 
+def light_of(path: str | os.PathLike[str]) -> Light:
+    """How the numbers of a file stand for light: those of OpenEXR are linear, with white at 1."""
+    with suppress(OSError):  # of a file that cannot be read
+        if Path(path).is_file() and exr.is_exr(Path(path)):
+            return Light(white=1.0, linear=True)
+    return PLAIN
+
+
 @contextmanager
 def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what goes wrong in the block into an `ImageError` that names the file."""
@@ -205,8 +217,10 @@ def _formats(path: Path) -> list[str]:
 
 
 def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
-    if raw.is_raw(path):
-        return PictureFile("RAW", 1, _developed(path))
+    is_raw = raw.is_raw(path)
+    if is_raw or exr.is_exr(path):
+        read: Callable[..., Any] = raw.develop if is_raw else exr.read_exr
+        return PictureFile("RAW" if is_raw else "EXR", 1, _alone(path, read))
     if path.suffix.lower() == ".npy":
         # Mapped, so that a header cannot ask for more than the file holds.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -272,9 +286,9 @@ def _frame(path: Path, image: Image.Image, scratch: Path | None) -> Frame:
     return Frame(np.asarray(plain), info)
 
 
-def _developed(path: Path) -> Iterator[Frame]:
+def _alone(path: Path, read: Callable[..., Any]) -> Iterator[Frame]:
     with _reading(path):
-        frame = Frame(*raw.develop(path, check_size))
+        frame = Frame(*read(path, check_size))
     yield frame
 
 

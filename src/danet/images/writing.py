@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from danet.errors import DanetError, DanetWarning, ImageError, one_line
 from danet.files import atomic_write
-from danet.images import deep, heif
+from danet.images import deep, exr, heif
 from danet.images.metadata import parsed_exif, unusual_chunks
 from danet.images.reading import Frame, PictureFile, check_size, open_picture, upright
 from danet.images.tiff import TiffWriter
@@ -139,6 +139,9 @@ def format_of(path: str | os.PathLike[str]) -> str:
         'JPEG'
     """
     suffix = Path(path).suffix
+    if suffix.lower() in exr.SUFFIXES:
+        exr.library()
+        return "EXR"
     heif.register(Path(path))
     file_format = Image.registered_extensions().get(suffix.lower())
     if file_format not in Image.SAVE:
@@ -172,6 +175,9 @@ def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     file_format = format_of(path)
+    if file_format == "EXR":
+        _write_exr(Frame(np.asarray(image), {}), path)
+        return
     options = {key: image.info[key] for key in _KEPT_INFO if key in image.info}
     options.update(_QUALITY.get(file_format, {}))
     with atomic_write(path) as temporary, _encoding(path, file_format, image.mode):
@@ -192,9 +198,15 @@ def _write(
             f"{path}: {file_format} has no place for a channel beside the colours that is no "
             "transparency, or that they are multiplied by; take .tif"
         )
+    if file_format != "EXR" and (others := exr.other_channels(first.info)):
+        raise ImageError(
+            f"{path}: {file_format} has no place for the channels {', '.join(others)}; take .exr"
+        )
     if file_format == "NPY":
         with atomic_write(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, first.pixels)
+    elif file_format == "EXR":
+        _write_exr(first, path)
     elif deep.needed(first.pixels) or (file_format == "TIFF" and deep.is_installed()):
         _write_deep(first, file, path, file_format, size)
     elif file.count == 1:
@@ -205,6 +217,17 @@ def _write(
         _write_pages(first, file, path)
     else:
         _write_animation(first, file, path, file_format, quality)
+
+
+def _write_exr(frame: Frame, path: Path) -> None:
+    pixels = frame.pixels
+    if pixels.dtype not in (np.float16, np.float32) or pixels.shape[2:] not in ((), (3,)):
+        raise ImageError(
+            f"{path}: EXR holds grey or RGB of float16 or float32, and the picture is of "
+            f"{pixels.dtype} and shape {pixels.shape}; take .tif"
+        )
+    with atomic_write(path) as temporary, _encoding(path, "EXR", str(pixels.dtype)):
+        exr.write_exr(temporary, pixels, frame.info)
 
 
 def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str, size: int) -> None:

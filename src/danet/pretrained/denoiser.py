@@ -19,6 +19,7 @@ from danet.files import scratch_array
 from danet.images import Picture, process_file, to_tensor
 from danet.images.light import Light
 from danet.images.parts import raster
+from danet.images.reading import light_of
 from danet.inference.automatic import FoundNoise, found_noise, is_automatic, sample_areas
 from danet.inference.batching import in_batches
 from danet.inference.engine import Latent
@@ -266,7 +267,7 @@ class Denoiser(Pretrained):
         strength: Strength | Callable[[FoundNoise], Strength] = 1.0,
         grain: float = 0.0,
         white: float | None = None,
-        linear: bool = False,
+        linear: bool | None = None,
         residual: bool = False,
         self_ensemble: bool = False,
         quality: int | None = None,
@@ -282,8 +283,8 @@ class Denoiser(Pretrained):
             strength: as for calling the denoiser; or a function that gives it for what `find_noise`
                 finds in a frame.  A mask lies as the pixels in the file do.
             grain: as for calling the denoiser.
-            white: as for calling the denoiser.
-            linear: as for calling the denoiser.
+            white: as for calling the denoiser; by default 1 for OpenEXR files.
+            linear: as for calling the denoiser; by default so for OpenEXR files alone.
             residual: write the noise that is taken instead: around middle grey to files of
                 integers, and with its sign to files of floats and ``.npy``.
             self_ensemble: as for calling the denoiser.
@@ -307,14 +308,17 @@ class Denoiser(Pretrained):
             (300, 300)
         """
         target = Path(target)
-        light = Light(white, linear)
+        usual = light_of(source)
+        light = Light(
+            usual.white if white is None else white, usual.linear if linear is None else linear
+        )
+        shown: Any = {"white": light.white, "linear": light.linear}
         call: Any = partial(
             self,
             grain=grain,
-            white=white,
-            linear=linear,
             residual=residual,
             self_ensemble=self_ensemble,
+            **shown,
         )
 
         def denoise(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -323,7 +327,7 @@ class Denoiser(Pretrained):
             shape, dtype = result_layout(pixels, Treatment(residual=residual, light=light))
             amount: Any = strength
             if callable(strength):
-                amount = strength(self.find_noise(pixels, white=white, linear=linear))
+                amount = strength(self.find_noise(pixels, **shown))
             result: NDArray[Any] = call(pixels, strength=amount, out=make(shape, dtype))
             if not residual or pixels.dtype.kind == "f" or target.suffix.lower() == ".npy":
                 return result
