@@ -25,6 +25,7 @@ from scipy.io import savemat
 
 import danet.train
 from danet.cli import main
+from danet.images import process_file
 from danet.train import TrainConfig
 from tests.images.dng import write_dng
 
@@ -86,6 +87,8 @@ def save_samples(folder: Path) -> None:
     with Image.open(folder / "photo.jpg") as picture:
         picture.save(folder / "big.tif")
         np.save(folder / "noisy.npy", np.asarray(picture))
+        np.save(folder / "render.npy", np.asarray(picture, np.float32) / 64)
+    process_file(folder / "render.npy", folder / "render.exr", lambda pixels: pixels)
     write_dng(folder / "shot.nef")  # DNG all the same
     for name in ("pairs", "my-pairs"):
         save_pairs(folder / name, "noisy/{}.png", "clean/{}.png", side=128)

@@ -8,6 +8,7 @@ from danet.images.conversion import (
     stack,
     to_tensor,
 )
+from danet.images.light import Light
 from danet.images.raw import SUFFIXES as RAW
 from danet.images.reading import READABLE, Frame, PictureFile, open_picture, read_image, read_pixels
 from danet.images.writing import format_of, process_file, write_frame, write_image
@@ -17,6 +18,7 @@ __all__ = [
     "READABLE",
     "Frame",
     "ImageForm",
+    "Light",
     "Picture",
     "PictureFile",
     "difference_from_tensor",
