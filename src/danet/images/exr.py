@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ __all__ = ["SUFFIXES", "is_exr", "library", "other_channels", "read_exr", "write
 SUFFIXES = frozenset({".exr"})
 
 _MAGIC = b"\x76\x2f\x31\x01"
+_TYPES = {0: np.uint32, 1: np.float16, 2: np.float32}  # by OpenEXR's numbers
 _COLOURS = ("R", "G", "B")
 _GREY = ("Y",)
 # Of the pixels as they were before, or of how they were laid out.
@@ -45,26 +44,50 @@ def read_exr(
         as `write_exr` takes them.
 
     Raises:
-        ImageError: the file has several parts, or no channels R, G and B, or Y, of floats of one
-            type; it is damaged; or as ``check_size``.
+        ImageError: the file has several parts, channels of a lower resolution, or no R, G and B,
+            or Y, of floats of one type; or as ``check_size``.
+        OSError: it is damaged.
         ConfigError: OpenEXR is not installed.
     """
-    header = _read(path, header_only=True)[0]
+    with library().File(str(path), separate_channels=True, header_only=True) as file:
+        if len(file.parts) > 1:
+            raise ImageError(f"it has {len(file.parts)} parts; take a file of one")
+        header = dict(file.header())
     least, most = header["dataWindow"]
     width, height = (int(last) - int(first) + 1 for first, last in zip(least, most, strict=True))
     check_size(width, height)
-    header, channels = _read(path)
+    channels = _channels(path, (height, width))
     names = next((names for names in (_COLOURS, _GREY) if {*names} <= channels.keys()), None)
-    if names is None or (names == _GREY and {"RY", "BY"} & channels.keys()):
-        raise ImageError(f"its channels are {', '.join(channels)}; take R, G and B, or Y alone")
-    planes = [channels.pop(name).pixels for name in names]
+    if names is None:
+        raise ImageError(f"its channels are {', '.join(channels)}; take R, G and B, or Y")
+    planes = [channels.pop(name) for name in names]
     types = {plane.dtype for plane in planes}
     if len(types) > 1 or planes[0].dtype not in (np.float16, np.float32):
         raise ImageError(f"its colours are of {' and '.join(map(str, types))}; take one of floats")
-    if {plane.shape for plane in planes} != {(height, width)}:
-        raise ImageError("its colours have fewer pixels than its header says")
     pixels = planes[0] if names == _GREY else np.stack(planes, axis=-1)
     return pixels, {"exr": (header, channels)}
+
+
+def _channels(path: Path, size: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    """All channels of a file of one part, by name.
+
+    They are read by the package's first interface: its second prints what is wrong with a file to
+    standard output, and has read nothing then.
+    """
+    file = library().InputFile(str(path))
+    try:
+        described = file.header()["channels"]
+        coarse = [
+            name for name, one in described.items() if (one.xSampling, one.ySampling) != (1, 1)
+        ]
+        if coarse:
+            raise ImageError(f"its channels {', '.join(coarse)} have a lower resolution")
+        return {
+            name: np.frombuffer(file.channel(name), _TYPES[one.type.v]).reshape(size)
+            for name, one in described.items()
+        }
+    finally:
+        file.close()
 
 
 def other_channels(info: Mapping[str, Any]) -> list[str]:
@@ -104,18 +127,3 @@ def library() -> Any:
         ConfigError: the package is not installed.
     """
     return require("OpenEXR", "exr", "an OpenEXR file")
-
-
-def _read(path: Path, header_only: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The header and the channels of the only part of a file."""
-    exr = library()
-    # The package prints what is wrong with a file, and may have read nothing then.
-    with (
-        redirect_stdout(StringIO()) as said,
-        exr.File(str(path), separate_channels=True, header_only=header_only) as file,
-    ):
-        if len(file.parts) > 1:
-            raise ImageError(f"it has {len(file.parts)} parts; take a file of one")
-        if "Warning" in said.getvalue() or not file.parts:
-            raise ImageError(f"the file is damaged: {said.getvalue().replace('Warning:', '')}")
-        return dict(file.header()), dict(file.channels())
