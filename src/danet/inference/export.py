@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,8 +25,8 @@ from danet.networks import DenoiserNetwork, GeneratorNetwork
 
 __all__ = ["OPSET", "TOLERANCE", "Exported", "export", "to_onnx"]
 
-# The first version of the operators that has the layer normalisation of NAFNet.
-OPSET = 17
+# The first version of the operators that PyTorch's newer exporter writes.
+OPSET = 18
 # The largest difference from PyTorch, for pictures in [0, 1].
 TOLERANCE = 1e-5
 
@@ -60,10 +62,10 @@ class _Whole(nn.Module):
         self.border = border
         self.sign = 1 if isinstance(network, GeneratorNetwork) else -1
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        picture, *latent = inputs
-        # z has the border already.
-        padded = [self._pad(picture, self.border), *(self._pad(z, 0) for z in latent)]
+    def forward(self, picture: Tensor, latent: Tensor | None = None) -> Tensor:
+        padded = [self._pad(picture, self.border)]
+        if latent is not None:
+            padded.append(self._pad(latent, 0))  # it has the border already
         residual: Tensor = self.network.backbone(torch.cat(padded, dim=1))
         height, width = picture.shape[2:]
         residual = residual[..., self.border :, self.border :][..., :height, :width]
@@ -106,16 +108,19 @@ def export(
         What was tried, and the largest difference.
 
     Raises:
-        ConfigError: onnx or onnxruntime is not installed.
+        ConfigError: onnx, onnxruntime or onnxscript is not installed.
         DanetError: the network cannot be exported, the results differ by more than `TOLERANCE`,
             or the file cannot be written, which is then as it was.
     """
-    onnx, onnxruntime = (require(name, "onnx", "exporting") for name in ("onnx", "onnxruntime"))
+    onnx, onnxruntime, _ = (
+        require(name, "onnx", "exporting") for name in ("onnx", "onnxruntime", "onnxscript")
+    )
     network = copy.deepcopy(network).cpu().float().eval()
     border = padded_length(border, network.size_multiple)
     generator = isinstance(network, GeneratorNetwork)
     names = ("clean", "latent") if generator else ("noisy",)
-    example = dict(zip(names, _random_inputs(network, border, (1, 45, 70)), strict=True))
+    # A size of 1 would be taken for one that stays.
+    example = dict(zip(names, _random_inputs(network, border, (2, 45, 70)), strict=True))
     try:
         model = onnx.load_model_from_string(
             to_onnx(_Whole(network, border), example, "noisy" if generator else "denoised")
@@ -144,23 +149,45 @@ def to_onnx(module: nn.Module, example: Mapping[str, Tensor], output: str) -> by
 
     Args:
         module: in evaluation mode.
-        example: its inputs by name, each N x C x H x W.
+        example: its inputs by name, each N x C x H x W; N is 2 or more.
         output: the name of its only output, which is of that shape too.
     """
-    with _EXPORTING, warnings.catch_warnings(), torch.no_grad(), TemporaryDirectory() as folder:
+    # Before 2.9 the newer exporter loses the sizes, and from there on the older is deprecated.
+    newer = torch.__version__ >= "2.9"
+    sizes: dict[str, Any] = (
+        {"dynamic_shapes": (_AXES,) * len(example)}
+        if newer
+        else {"dynamic_axes": dict.fromkeys([*example, output], _AXES)}
+    )
+    with _EXPORTING, _quietly(), torch.no_grad(), TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        warnings.simplefilter("ignore")  # the exporter that needs no other package is the old one
         torch.onnx.export(
             module.eval(),
             tuple(example.values()),
             path,
             input_names=list(example),
             output_names=[output],
-            dynamic_axes=dict.fromkeys([*example, output], _AXES),
             opset_version=OPSET,
-            dynamo=False,
+            dynamo=newer,
+            external_data=False,
+            verbose=False,
+            **sizes,
         )
         return path.read_bytes()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the exporters say of their own ways through PyTorch."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _random_inputs(
