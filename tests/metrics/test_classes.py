@@ -32,12 +32,13 @@ def pictures() -> tuple[Tensor, Tensor, Tensor]:
     return clean, noisy, fake
 
 
+def arguments(metric: Any, part: slice, dtype: torch.dtype = torch.float32) -> tuple[Any, ...]:
+    clean, noisy, fake = (batch[part].to(dtype) for batch in pictures())
+    return (fake, clean) if isinstance(metric, classes.PSNR) else (clean, noisy, [fake])
+
+
 def update(metric: Any, part: slice) -> None:
-    clean, noisy, fake = (batch[part] for batch in pictures())
-    if isinstance(metric, classes.PSNR):
-        metric.update(fake, clean)
-    else:
-        metric.update(clean, noisy, [fake])
+    metric.update(*arguments(metric, part))
 
 
 def cases() -> list[tuple[Any, float]]:
@@ -94,6 +95,10 @@ def work(rank: int, port: int, folder: Path) -> None:
         for part in PARTS[rank::2]:
             update(metric, part)
         found.append(metric.compute().item())
+        # Each step over all processes: the mean of the first two batches.
+        metric.reset()
+        metric.dist_sync_on_step = True
+        found.append(metric(*arguments(metric, PARTS[rank])).item())
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -104,7 +109,11 @@ def test_two_processes_have_the_result_of_one(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     spawn(work, (port, tmp_path), nprocs=2)
-    expected = [score for _, score in cases()]
+    expected = []
+    for metric, score in cases():
+        for part in PARTS[:2]:
+            update(metric, part)
+        expected += [score, metric.compute().item()]
     for rank in range(2):
         assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(expected, rel=1e-5)
 
@@ -126,12 +135,69 @@ class Fixed:
         return (clean * 0.9 + 0.01 * (seed + index) for index in range(n))
 
 
-def test_half_precision_and_forward() -> None:
-    clean, noisy, fake = pictures()
-    metric = classes.AKLD()
-    of_a_batch = metric(clean.half(), noisy.half(), [fake.half()])
-    assert of_a_batch.item() == pytest.approx(metrics.akld(clean, noisy, [fake]), rel=0.01)
-    assert metric.compute().dtype == torch.float32
+# What MetricTester, the harness of torchmetrics' own tests, asks of a class.
+@pytest.mark.parametrize("index", range(NUMBER))
+def test_forward_gives_the_batch_and_counts_it(index: int) -> None:
+    metric, expected = cases()[index]
+    for part in PARTS:
+        alone = cases()[index][0]
+        update(alone, part)
+        of_the_batch = metric(*arguments(metric, part))
+        assert torch.equal(of_the_batch, alone.compute())
+        assert not of_the_batch.requires_grad
+    assert metric.compute().item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("index", range(NUMBER))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(index: int, dtype: torch.dtype) -> None:
+    metric, _ = cases()[index]
+    found = metric(*arguments(metric, slice(0, 6), dtype))
+    assert found.dtype == torch.float32
+    rounded = cases()[index][0]
+    given = arguments(rounded, slice(0, 6), dtype)
+    whole = [part.float() if isinstance(part, Tensor) else [part[0].float()] for part in given]
+    assert found.item() == pytest.approx(rounded(*whole).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("index", range(NUMBER))
+def test_a_class_keeps_the_rules_of_a_metric(index: int) -> None:
+    metric, _ = cases()[index]
+    update(metric, PARTS[0])
+    for name in ("is_differentiable", "higher_is_better"):
+        with pytest.raises(RuntimeError, match="const"):
+            setattr(metric, name, True)
+    assert metric.state_dict() == {}  # a checkpoint of a model has no scores in it
+    copy = metric.clone()
+    assert type(copy) is type(metric)
+    assert copy is not metric
+    update(copy, PARTS[1])
+    assert copy.compute() != metric.compute()
+    assert hash(copy) != hash(metric)
+
+
+@pytest.mark.parametrize("index", range(NUMBER))
+def test_plots(index: int) -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    metric, _ = cases()[index]
+    update(metric, PARTS[0])
+    for value in (None, [metric.compute(), metric.compute()]):
+        figure, axes = metric.plot(value)
+        assert axes.has_data()
+        plt.close(figure)
+
+
+def test_a_collection_shares_pictures_and_no_state() -> None:
+    collection = importlib.import_module("torchmetrics").MetricCollection(
+        {"psnr": classes.PSNR(), "ssim": classes.SSIM(), "y": classes.PSNR("y", border=2)}
+    )
+    clean, _, fake = pictures()
+    for part in PARTS:
+        collection.update(fake[part], clean[part])
+    found = collection.compute()
+    assert found["psnr"].item() == pytest.approx(metrics.psnr(clean, fake), rel=1e-5)
+    assert found["ssim"].item() == pytest.approx(metrics.ssim(clean, fake), rel=1e-5)
+    assert found["y"].item() == pytest.approx(metrics.psnr(clean, fake, "y", border=2), rel=1e-5)
 
 
 def test_the_divergences_are_told_apart_by_their_classes() -> None:

@@ -59,6 +59,18 @@ class _Mean(Metric):
         """The mean over all pictures, a tensor of one number; NaN where there are none."""
         return self.total / self.pictures
 
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """A plot of one value or of several in order, as of any class of torchmetrics.
+
+        Args:
+            val: what `compute` gave, or a sequence of such; None computes it.
+            ax: matplotlib's axes to draw on; None makes new ones.
+
+        Returns:
+            matplotlib's figure and axes.
+        """
+        return self._plot(val, ax)
+
 
 class PSNR(_Mean):
     """`danet.metrics.psnr` over many pictures: the mean of each picture's, in decibels.
