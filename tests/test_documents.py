@@ -1,7 +1,8 @@
 """The code blocks of the documents run, each page in a folder of its own.
 
 A comment of HTML before a block says why it is not run, or only among the slow tests:
-``<!-- not run: REASON -->``, ``<!-- slow: REASON -->``.  ``.ci/run`` runs ``<!-- ci: NAME -->``.
+``<!-- not run: REASON -->``, ``<!-- slow: REASON -->``, or only where a package is installed:
+``<!-- needs: PACKAGE -->``.  ``.ci/run`` runs ``<!-- ci: NAME -->``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, NamedTuple
@@ -34,7 +36,7 @@ PAGES = sorted(
     path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
 )
 BLOCK = re.compile(
-    r"(?:^ *<!-- (?P<mark>ci|not run|slow): [^\n]+ -->\n)?"
+    r"(?:^ *<!-- (?P<mark>ci|needs|not run|slow): (?P<about>[^\n]+) -->\n)?"
     r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -43,9 +45,10 @@ NOTE = '#!/bin/sh\nprintf "%s\\n" "$(basename "$0")" "$@" "" >>"$NOTES"\n'
 
 
 class Block(NamedTuple):
-    """A code block of a page: its mark, its line, its language, its text."""
+    """A code block of a page: its mark, what follows it, its line, its language, its text."""
 
     mark: str
+    about: str
     line: int
     language: str
     code: str
@@ -58,6 +61,7 @@ def blocks(page: str) -> list[Block]:
     return [
         Block(
             match["mark"] or "",
+            match["about"] or "",
             text[: match.start("code")].count("\n"),
             match["language"],
             dedent(match["code"]),
@@ -133,6 +137,8 @@ def run_page(page: str, *, slow: bool) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page):
         if block.mark in ("ci", "not run") or (block.mark == "slow" and not slow):
+            continue
+        if block.mark == "needs" and find_spec(block.about) is None:
             continue
         match block.language:
             case "python":
