@@ -44,6 +44,9 @@ BLOCK = re.compile(
 NOTE = '#!/bin/sh\nprintf "%s\\n" "$(basename "$0")" "$@" "" >>"$NOTES"\n'
 
 
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
 class Block(NamedTuple):
     """A code block of a page: its mark, what follows it, its line, its language, its text."""
 
@@ -151,6 +154,21 @@ def run_page(page: str, *, slow: bool) -> None:
                 assert main(["train", "block.toml"]) == 0
             case other:
                 raise AssertionError(f"{page}:{block.line}: a block of {other!r} cannot be run")
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as the repository and the site have them."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_links_lead_to_files_and_headings(page: str) -> None:
+    for path, anchor in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.is_file(), path
+        assert not anchor or anchor in anchors(target), anchor
 
 
 @pytest.fixture(autouse=True)
