@@ -73,6 +73,12 @@ def test_import_is_light(name: str) -> None:
     assert sockets == []
 
 
+def test_a_denoiser_waits_for_nothing_that_it_does_not_need() -> None:
+    modules, _ = imports("danet.pretrained")
+    assert "torch" in modules
+    assert not modules & {"PIL.ImageDraw", "scipy.fft", "scipy.ndimage", "scipy.signal"}
+
+
 def test_no_module_imports_an_optional_package_or_opens_a_socket() -> None:
     modules, sockets = imports(*every_module())
     assert "danet.train.loop" in modules

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from scipy import ndimage
+import scipy  # which imports its parts where they are used
 
 from danet.bench.evaluate import Facts
 from danet.bench.methods import Denoise, Floats
@@ -203,7 +203,7 @@ def _of_stars(denoise: Denoise) -> Measures:
         for shift, share in ((0, 1.0), (-1, 0.5), (1, 0.5)):
             for other, part in ((0, 1.0), (-1, 0.5), (1, 0.5)):
                 sky[24 + shift : 104 : 16, 72 + other : 112 : 16] = level / 255 * share * part
-        near = ndimage.maximum_filter(sky, size=(5, 5, 1)) > 0
+        near = scipy.ndimage.maximum_filter(sky, size=(5, 5, 1)) > 0
         kept[level] = float(denoise(sky)[near].sum() / sky.sum())
     return {"stars": float(np.mean(list(kept.values()))), "faintest_stars": kept[16]}
 

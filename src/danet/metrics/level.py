@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # which imports its parts where they are used
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from danet.errors import ImageError, check_count
@@ -83,8 +83,8 @@ def noise_level(
         check_count(name, value, 1)
     picture = _channels_first(image)
     if residual is None:
-        noise = np.stack([ndimage.convolve(c, _DIFFERENCES, mode="mirror") for c in picture])
-        smooth = np.stack([ndimage.uniform_filter(c, 5, mode="mirror") for c in picture])
+        noise = np.stack([scipy.ndimage.convolve(c, _DIFFERENCES, mode="mirror") for c in picture])
+        smooth = np.stack([scipy.ndimage.uniform_filter(c, 5, mode="mirror") for c in picture])
     else:
         noise = _as_channels(residual, picture)
         smooth = picture - noise
@@ -101,7 +101,7 @@ def noise_level(
             ],
             np.float32,
         ),
-        map=np.stack([_OVER_MEAN * ndimage.uniform_filter(c, window) for c in size], axis=-1),
+        map=np.stack([_OVER_MEAN * scipy.ndimage.uniform_filter(c, window) for c in size], axis=-1),
     )
 
 

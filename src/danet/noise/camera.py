@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import scipy  # which imports its parts where they are used
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from danet.noise import processing
 from danet.noise.model import Array, NoiseModel, log_uniform
@@ -110,7 +110,7 @@ class CameraPipeline(NoiseModel, Settings):
             residual = self._reduce(residual, shot, rng)
         if rng.random() < self.sharpening:
             amount = rng.uniform(0.2, 1.5)
-            blurred = ndimage.gaussian_filter(residual, (1.0, 1.0, 0), mode="mirror")
+            blurred = scipy.ndimage.gaussian_filter(residual, (1.0, 1.0, 0), mode="mirror")
             residual = residual + amount * (residual - blurred)
         noisy: Array = np.rint(np.clip(clean + residual, 0, 1) * 255) / np.float32(255)
         if rng.random() < self.jpeg:
@@ -157,7 +157,7 @@ class CameraPipeline(NoiseModel, Settings):
         parts = residual @ _RGB_TO_YCC.T
         blurred = np.stack(
             [
-                ndimage.gaussian_filter(part, sigma, mode="mirror")
+                scipy.ndimage.gaussian_filter(part, sigma, mode="mirror")
                 for part, sigma in zip(
                     np.moveaxis(parts, -1, 0), (luma, chroma, chroma), strict=True
                 )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy  # which imports its parts where they are used
 from numpy.typing import NDArray
-from scipy import fft
 
 from danet.errors import ConfigError, DataError, check_count
 from danet.noise.fitting import residuals
@@ -93,11 +93,11 @@ class CorrelatedGaussian(NoiseModel):
         border = self.kernel.shape[-1] - 1
         sides = [side + border for side in clean.shape[:2]]
         white = rng.standard_normal((3, *sides), dtype=np.float32)
-        size = [fft.next_fast_len(side, real=True) for side in sides]
-        filters = fft.rfft2(self.kernel.astype(np.float32), size)
-        spectrum = np.einsum("abij,bij->aij", filters, fft.rfft2(white, size))
+        size = [scipy.fft.next_fast_len(side, real=True) for side in sides]
+        filters = scipy.fft.rfft2(self.kernel.astype(np.float32), size)
+        spectrum = np.einsum("abij,bij->aij", filters, scipy.fft.rfft2(white, size))
         # What wraps around falls into the border.
-        planes = fft.irfft2(spectrum, size)[:, border : sides[0], border : sides[1]]
+        planes = scipy.fft.irfft2(spectrum, size)[:, border : sides[0], border : sides[1]]
         noise = self.strength.deviation(clean) * np.moveaxis(planes, 0, -1)
         noisy: Array = np.clip(clean + noise, 0, 1)
         return noisy
@@ -115,13 +115,13 @@ def _covariance(
         deviation = strength.deviation(clean)
         used: NDArray[np.bool_] = smooth & np.all(unclipped(clean, deviation), axis=-1)
         normal = np.where(used[..., np.newaxis], noise / np.maximum(deviation, 1e-8), 0)
-        size = [fft.next_fast_len(side + reach, real=True) for side in used.shape]
-        spectra = fft.rfft2(np.moveaxis(normal, -1, 0), size)
-        mask = fft.rfft2(used.astype(np.float32), size)
-        counts += fft.irfft2(np.abs(mask) ** 2, size)[window]
+        size = [scipy.fft.next_fast_len(side + reach, real=True) for side in used.shape]
+        spectra = scipy.fft.rfft2(np.moveaxis(normal, -1, 0), size)
+        mask = scipy.fft.rfft2(used.astype(np.float32), size)
+        counts += scipy.fft.irfft2(np.abs(mask) ** 2, size)[window]
         for a in range(3):
             for b in range(3):
-                product = fft.irfft2(spectra[a].conj() * spectra[b], size)
+                product = scipy.fft.irfft2(spectra[a].conj() * spectra[b], size)
                 products[a, b] += product[window]
     # Exact: of no pixels and of pixels without noise, every product is 0.
     if not np.einsum("aa->a", products[..., reach, reach]).all():
@@ -133,17 +133,17 @@ def _square_root(covariance: NDArray[np.float64], radius: int) -> NDArray[np.flo
     """A kernel that gives white noise a covariance, 3 x 3 x K x K."""
     reach = covariance.shape[-1] // 2
     # Room for a root that is wider than the covariance.
-    size = fft.next_fast_len(4 * reach + 1)
+    size = scipy.fft.next_fast_len(4 * reach + 1)
     padded = np.zeros((3, 3, size, size))
     padded[..., : 2 * reach + 1, : 2 * reach + 1] = covariance
-    spectrum = fft.fft2(np.roll(padded, (-reach, -reach), axis=(-2, -1)))
+    spectrum = scipy.fft.fft2(np.roll(padded, (-reach, -reach), axis=(-2, -1)))
     # Noise A w of white w has the covariance conj(A A^H) in this order of a and b.
     matrices = np.moveaxis(spectrum.conj(), (0, 1), (-2, -1))
     matrices = (matrices + matrices.conj().swapaxes(-2, -1)) / 2
     values, vectors = np.linalg.eigh(matrices)
     scaled = vectors * np.sqrt(np.maximum(values, 0))[..., np.newaxis, :]
     roots = np.moveaxis(scaled @ vectors.conj().swapaxes(-2, -1), (-2, -1), (0, 1))
-    centred = np.roll(fft.ifft2(roots).real, (radius, radius), axis=(-2, -1))
+    centred = np.roll(scipy.fft.ifft2(roots).real, (radius, radius), axis=(-2, -1))
     kernel = centred[..., : 2 * radius + 1, : 2 * radius + 1]
     norm = np.sqrt(np.square(kernel).sum(axis=(1, 2, 3), keepdims=True))
     root: NDArray[np.float64] = kernel / norm

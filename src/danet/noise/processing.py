@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import scipy  # which imports its parts where they are used
 from PIL import Image
-from scipy import ndimage
 
 from danet.noise.model import Array
 
@@ -105,9 +105,9 @@ def demosaic_bilinear(noise: Array, red_row: int, red_column: int) -> Array:
     green = 1 - red - blue
     return np.stack(
         [
-            ndimage.convolve(noise * red, _BILINEAR_RED_BLUE, mode="mirror"),
-            ndimage.convolve(noise * green, _BILINEAR_GREEN, mode="mirror"),
-            ndimage.convolve(noise * blue, _BILINEAR_RED_BLUE, mode="mirror"),
+            scipy.ndimage.convolve(noise * red, _BILINEAR_RED_BLUE, mode="mirror"),
+            scipy.ndimage.convolve(noise * green, _BILINEAR_GREEN, mode="mirror"),
+            scipy.ndimage.convolve(noise * blue, _BILINEAR_RED_BLUE, mode="mirror"),
         ],
         axis=-1,
     )
@@ -128,7 +128,7 @@ def demosaic_malvar(sites: Array, red_row: int, red_column: int) -> Array:
     columns = np.arange(sites.shape[1]) % 2 == red_column
     red, blue = rows & columns, ~rows & ~columns
     cross, row, column, opposite = (
-        ndimage.convolve(sites, kernel, mode="mirror")
+        scipy.ndimage.convolve(sites, kernel, mode="mirror")
         for kernel in (_GREEN_CROSS, _BESIDE, _BESIDE.T, _OPPOSITE)
     )
     # Green in a row of reds has red beside it, and blue above and below; in a row of blues not.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 __all__ = ["drawing", "side_by_side"]
 
 
 def drawing(side: int = 192) -> Image.Image:
     """A clean picture of gradients and shapes, for model cards."""
+    from PIL import ImageDraw  # slow to import
+
     ramp = np.linspace(40, 215, side).astype(np.uint8)
     pixels = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], ramp[::-1, None]), axis=-1)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
