@@ -31,6 +31,7 @@ from danet.data import PackedPairs
 from danet.errors import ConfigError, DanetWarning
 from danet.networks import build
 from tests.images.dng import write_dng
+from tests.video.clips import scenery, sound_of, times_of, write_clip
 
 Run = Callable[..., int]
 SUMMARY = re.compile(r"danet: \d+ done, \d+ skipped, \d+ failed")
@@ -340,6 +341,64 @@ def test_raw_files_become_tiff_in_a_folder(run: Run, capsys: pytest.CaptureFixtu
     assert run("denoise", "in", "-o", "more") == 2
     (line,) = error_lines(capsys)
     assert line == "in/shot.tif: another picture is already written to more/shot.tif"
+
+
+def test_videos_are_taken_where_they_are_named(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("av")
+    pytest.importorskip("cv2")
+    picture("in/one.png")
+    write_clip(Path("in/clip.mp4"), scenery(), sound="aac")
+    Path("in/clip.avi").write_bytes(write_clip(Path("clip.mkv"), scenery()).read_bytes())
+    assert run("denoise", "in", "-o", "out") == 0
+    assert files("out") == ["one.png"]
+    assert "2 left out for the format" in capsys.readouterr().err
+    words = ("--temporal", "1", "--luma", "0.5", "--preserve-times", "--jobs", "2")
+    assert run("denoise", "in/clip.mp4", "in/clip.avi", "in/one.png", "-o", "out", *words) == 0
+    assert files("out") == ["clip.mkv", "clip.mp4", "one.png"]
+    assert times_of(Path("out/clip.mp4")) == times_of(Path("in/clip.mp4"))
+    assert sound_of(Path("out/clip.mp4")) == sound_of(Path("in/clip.mp4"))
+    capsys.readouterr()
+    Path("cut.mp4").write_bytes(Path("in/clip.mp4").read_bytes()[:-900])
+    assert run("denoise", "cut.mp4", "-o", "clean.mp4") == 2
+    (line,) = error_lines(capsys)
+    assert line.startswith("cut.mp4: ")
+    assert run("denoise", "in/clip.mp4", "-o", "clean.png") == 2
+    (line,) = error_lines(capsys)
+    assert "clean.png: no video is written with the suffix '.png'" in line
+
+
+def test_a_burst_becomes_one_picture(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("cv2")
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        picture(name, seed)
+    assert run("denoise", "--burst", "a.png", "b.png", "c.png", "-o", "one.png") == 0
+    assert images.read_pixels("one.png").shape == (37, 50, 3)
+    assert run("denoise", "--burst", "a.png", "b.png", "-o", "b.png") == 2
+    (line,) = error_lines(capsys)
+    assert line == "b.png: the output would replace an input"
+    picture("wide.png", width=60)
+    assert run("denoise", "--burst", "a.png", "wide.png", "-o", "two.png") == 2
+    assert "wide.png: has 60 x 37 pixels" in error_lines(capsys)[0]
+    assert not Path("two.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.png", "--temporal", "1"], "--temporal is for videos"),
+        (["a.mp4", "--residual"], "--residual is for single pictures"),
+        (["a.png", "b.png", "--burst", "--residual"], "--residual is for single pictures"),
+        (["a.mp4", "b.png", "--burst"], "--burst takes picture files"),
+        ([".", "--burst"], "--burst takes picture files"),
+    ],
+)
+def test_options_of_videos_and_bursts_go_with_these(
+    run: Run, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert run("denoise", *words, "-o", "out.png") == 2
+    assert message in error_lines(capsys)[0]
 
 
 @pytest.mark.parametrize("command", ["denoise", "generate"])

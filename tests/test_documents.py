@@ -30,6 +30,7 @@ from danet.cli import main
 from danet.images import process_file
 from danet.train import TrainConfig
 from tests.images.dng import write_dng
+from tests.video.clips import scenery, write_clip
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -93,10 +94,13 @@ def save_samples(folder: Path) -> None:
         save_pairs(folder / name, f"{Path(name).name}.jpg", "clean.png")
     with Image.open(folder / "photo.jpg") as picture:
         picture.save(folder / "big.tif")
+        for name in "abc":
+            picture.save(folder / f"{name}.jpg")
         np.save(folder / "noisy.npy", np.asarray(picture))
         np.save(folder / "render.npy", np.asarray(picture, np.float32) / 64)
     process_file(folder / "render.npy", folder / "render.exr", lambda pixels: pixels)
     write_dng(folder / "shot.nef")  # DNG all the same
+    write_clip(folder / "clip.mp4", scenery(count=3), sound="aac")
     for name in ("pairs", "my-pairs"):
         save_pairs(folder / name, "noisy/{}.png", "clean/{}.png", side=128)
     save_pairs(folder / "CC15", "{}_real.png", "{}_mean.png", 15)

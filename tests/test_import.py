@@ -14,6 +14,7 @@ import danet
 OPTIONAL = {
     "accelerate",
     "albumentations",
+    "av",
     "bm3d",
     "cv2",
     "h5py",

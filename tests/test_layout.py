@@ -20,7 +20,7 @@ FLOORS = {
             "networks images",
             "noise data inference weights",
             "metrics pretrained",
-            "augment bench train",
+            "augment bench train video",
             "cli __init__",
             "__main__",
         ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         noise,
         pretrained,
         train,
+        video,
         weights,
     )
     from danet.pretrained import Denoiser, NoiseGenerator
@@ -39,6 +40,7 @@ __all__ = [
     "noise",
     "pretrained",
     "train",
+    "video",
     "weights",
 ]
 

@@ -165,6 +165,7 @@ def _quiet_process() -> Iterator[None]:
     for name in ("PIL", "imagecodecs", "tifffile"):
         logging.getLogger(name).addHandler(logging.NullHandler())
     _silence_libtiff()
+    os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1: errors alone
     in_main = threading.current_thread() is threading.main_thread()  # no other may set a handler
     before = signal.signal(signal.SIGTERM, _end) if in_main else None
     try:

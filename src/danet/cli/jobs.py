@@ -44,7 +44,8 @@ _OUTCOMES = ("done", "skipped", "failed")
 def denoise_jobs(paths: list[Path], output: Path, is_folder: bool, recursive: bool) -> list[Job]:
     """The pictures of `danet denoise`, each with the one file to write.
 
-    In a folder it has the picture's name, with ``.tif`` for that of a raw file.
+    In a folder it has the picture's name, with ``.tif`` for that of a raw file, and ``.mkv`` for a
+    video of a format that is not written.
 
     Args:
         paths: files and folders.
@@ -57,7 +58,6 @@ def denoise_jobs(paths: list[Path], output: Path, is_folder: bool, recursive: bo
             a folder, and the picture is standard input, which has no name.
     """
     from danet.data.pictures import PIXEL_FILES
-    from danet.images import RAW
 
     if output == STREAM:
         if len(paths) > 1 or paths[0].is_dir():
@@ -81,12 +81,22 @@ def denoise_jobs(paths: list[Path], output: Path, is_folder: bool, recursive: bo
 
     def outputs(picture: Path, path: Path) -> list[Path]:
         name = picture.relative_to(path) if picture != path else Path(picture.name)
-        is_raw = picture.suffix.lower() in RAW
-        return [output / (name.with_suffix(".tif") if is_raw else name)]
+        return [output / _written(name)]
 
     # With --recursive, a second run shall not take up the results of the first.
     done = output.resolve() if recursive else None
     return [job for path in paths for job in _jobs_of(path, outputs, recursive, done)]
+
+
+def _written(name: Path) -> Path:
+    """The name of a result, of a suffix that can be written."""
+    from danet.images import RAW
+    from danet.video import SUFFIXES, WRITABLE
+
+    suffix = name.suffix.lower()
+    if suffix in RAW:
+        return name.with_suffix(".tif")
+    return name.with_suffix(".mkv") if suffix in SUFFIXES - WRITABLE else name
 
 
 def generate_jobs(paths: list[Path], folder: Path, n: int) -> list[Job]:
@@ -116,6 +126,7 @@ def _jobs_of(
     """
     from danet.data.pictures import PIXEL_FILES
     from danet.images import RAW
+    from danet.video import SUFFIXES as VIDEOS
 
     if not path.is_dir():
         return [(path, outputs(path, path))]
@@ -123,7 +134,7 @@ def _jobs_of(
     found = sorted(
         file
         for file in (path.rglob("*") if recursive else path.iterdir())
-        if file.suffix.lower() in taken | _LEFT_OUT
+        if file.suffix.lower() in taken | _LEFT_OUT | VIDEOS
         # Some systems put a hidden file of the same suffix beside each picture.
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
         and file.is_file()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from danet.inference.automatic import FoundNoise
     from danet.inference.treatment import Number, Strength
+    from danet.pretrained import Denoiser
 
     _FileStrength: TypeAlias = Strength | Callable[[FoundNoise], Strength]
 
@@ -115,7 +116,20 @@ def add_commands(commands: Any) -> None:
         "--quality",
         type=at_least(1, 100),
         help="quality of JPEG, WebP, AVIF and HEIC (default: that of the picture if both are JPEG, "
-        "else 95)",
+        "else 95) and of videos (default: 70)",
+    )
+    denoise.add_argument(
+        "--temporal",
+        type=at_least(0),
+        default=0,
+        metavar="COUNT",
+        help="average each frame of a video with as many before and after it, where they show the "
+        "same (default: %(default)s)",
+    )
+    denoise.add_argument(
+        "--burst",
+        action="store_true",
+        help="make one picture of all: laid over the first, averaged, and denoised",
     )
     denoise.add_argument(
         "--recursive",
@@ -205,7 +219,8 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=_input,
         metavar="PICTURES",
-        help="picture files, or folders of them; danet denoise takes - for standard input",
+        help="picture files, or folders of them; danet denoise takes video files too, and - for "
+        "standard input",
     )
     parser.add_argument(
         "--verbose",
@@ -280,26 +295,21 @@ def _denoise(options: argparse.Namespace) -> int:
     output, is_folder = options.output
     if options.format and output != STREAM:
         raise ConfigError("--format is for -o - alone; else the suffix of the output names it")
-    jobs = denoise_jobs(options.pictures, output, is_folder, options.recursive)
-    check_outputs(jobs)
+    _check_kinds(options)
+    sources, others = options.pictures, []
+    if options.burst:
+        sources, others = sources[:1], sources[1:]
+    jobs = denoise_jobs(sources, output, is_folder, options.recursive)
+    check_outputs([*jobs, *((other, []) for other in others)])
     denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
     denoiser.engine.settings.jobs = options.jobs
-    strength = _strength_of(options)
-    denoise = partial(
-        denoiser.denoise_file,
-        grain=options.grain,
-        white=options.white,
-        linear=options.linear,
-        residual=options.residual,
-        self_ensemble=options.self_ensemble,
-        quality=options.quality,
-    )
+    denoise, strength = _denoising(denoiser, options, others), _strength_of(options)
 
     def work(picture: Path, outputs: list[Path]) -> None:
         refuse_folder(picture)
         with named_streams(picture, outputs[0], options.format or ".png") as (source, target):
             times = source.stat() if source.exists() else None  # before it may be replaced
-            denoise(source, target, strength=strength(picture))
+            denoise(source, target, strength(picture))
             if options.preserve_times and times is not None:
                 os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
@@ -311,6 +321,53 @@ def _denoise(options: argparse.Namespace) -> int:
             skip_existing=options.skip_existing,
             verbose=options.verbose,
         )
+
+
+def _check_kinds(options: argparse.Namespace) -> None:
+    """Refuse options that are not for what is given."""
+    videos = [path for path in options.pictures if _is_video(path)]
+    if options.temporal and not videos:
+        raise ConfigError("--temporal is for videos, and none is given")
+    alone = {"--residual": "residual", "--white": "white", "--linear": "linear"}
+    given = [option for option, name in alone.items() if getattr(options, name)]
+    if given and (videos or options.burst):
+        raise ConfigError(f"{given[0]} is for single pictures, not for videos and bursts")
+    if options.burst and (videos or any(path.is_dir() for path in options.pictures)):
+        raise ConfigError("--burst takes picture files, not videos or folders")
+
+
+def _is_video(path: Path) -> bool:
+    from danet.video import SUFFIXES
+
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
+def _denoising(
+    denoiser: Denoiser, options: argparse.Namespace, others: list[Path]
+) -> Callable[[Path, Path, _FileStrength], None]:
+    """What makes a file of another, or of it and the others of its burst, by a strength."""
+    from danet import video
+
+    settings: dict[str, Any] = {
+        "grain": options.grain,
+        "self_ensemble": options.self_ensemble,
+        "quality": options.quality,
+    }
+
+    def denoise(source: Path, target: Path, strength: _FileStrength) -> None:
+        if options.burst:
+            burst = [source, *others]
+            video.denoise_burst_files(denoiser, burst, target, strength=strength, **settings)
+        elif _is_video(source):
+            times: dict[str, Any] = {"temporal": options.temporal, "progress": True}
+            video.denoise_video(denoiser, source, target, strength=strength, **times, **settings)
+        else:
+            light: dict[str, Any] = {"white": options.white, "linear": options.linear}
+            denoiser.denoise_file(
+                source, target, strength=strength, residual=options.residual, **light, **settings
+            )
+
+    return denoise
 
 
 def _strength_of(options: argparse.Namespace) -> Callable[[Path], _FileStrength]:

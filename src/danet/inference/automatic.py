@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from danet.images.parts import Area
 from danet.inference.treatment import Number, Strength, Treatment
 
-__all__ = ["FoundNoise", "found_noise", "is_automatic", "sample_areas"]
+__all__ = ["FoundNoise", "found_noise", "is_automatic", "sample_areas", "settled"]
 
 _SIDE = 256  # of a part, in pixels
 _MOST = 4  # parts along an axis
@@ -53,6 +54,15 @@ class FoundNoise(NamedTuple):
 def is_automatic(strength: Strength) -> bool:
     """Whether a strength, or one of two, is "auto"."""
     return "auto" in (strength if isinstance(strength, tuple) else (strength,))
+
+
+def settled(
+    strength: Strength | Callable[[FoundNoise], Strength], find: Callable[[], FoundNoise]
+) -> Strength:
+    """A strength itself, or what "auto" or a function makes of the noise that is found."""
+    if callable(strength):
+        return strength(find())
+    return find().fill_in(cast(Any, strength)) if is_automatic(strength) else strength
 
 
 def sample_areas(size: tuple[int, int]) -> list[Area]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
-from itertools import repeat
+from itertools import islice, repeat
 from threading import Lock
 from typing import Generic, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["Predictor", "run_tiled"]
+__all__ = ["Predictor", "run_streamed", "run_tiled"]
 
 _ItemT = TypeVar("_ItemT")
+_ResultT = TypeVar("_ResultT")
 
 Predictor: TypeAlias = AbstractContextManager[Callable[[Tensor], Tensor]]
 
@@ -136,3 +137,41 @@ class _Work(Generic[_ItemT]):
         """Let nobody take another batch."""
         with self._lock:
             self._waiting = iter(())
+
+
+def run_streamed(
+    items: Iterable[_ItemT],
+    compute: Callable[[Iterator[_ItemT]], Iterable[_ResultT]],
+    write: Callable[[_ResultT], None],
+) -> None:
+    """Compute items that come one after the other, however many, with few of them in memory.
+
+    While one is computed, the next is read and the last result written, each in a thread.
+
+    Args:
+        items: what is read.
+        compute: takes them as they come, and gives results, not always one for each.
+        write: takes the results, in their order.
+
+    Example:
+        >>> written = []
+        >>> run_streamed(range(3), lambda items: (item**2 for item in items), written.append)
+        >>> written
+        [0, 1, 4]
+    """
+    with ThreadPoolExecutor(max_workers=1) as reader, ThreadPoolExecutor(max_workers=1) as writer:
+        behind: Future[None] | None = None
+        for result in compute(_ahead(iter(items), reader)):
+            if behind is not None:
+                behind.result()
+            behind = writer.submit(write, result)
+        if behind is not None:
+            behind.result()
+
+
+def _ahead(items: Iterator[_ItemT], reader: ThreadPoolExecutor) -> Iterator[_ItemT]:
+    """Items, of which one more is read than was asked for."""
+    following = reader.submit(list, islice(items, 1))
+    while item := following.result():
+        following = reader.submit(list, islice(items, 1))
+        yield item[0]

@@ -20,7 +20,7 @@ from danet.images import Picture, process_file, to_tensor
 from danet.images.light import Light
 from danet.images.parts import raster
 from danet.images.reading import light_of
-from danet.inference.automatic import FoundNoise, found_noise, is_automatic, sample_areas
+from danet.inference.automatic import FoundNoise, found_noise, is_automatic, sample_areas, settled
 from danet.inference.batching import in_batches
 from danet.inference.engine import Latent
 from danet.inference.treatment import (
@@ -325,9 +325,7 @@ class Denoiser(Pretrained):
             is_mapped = isinstance(pixels, np.memmap)
             make: Any = partial(scratch_array, target.parent) if is_mapped else np.empty
             shape, dtype = result_layout(pixels, Treatment(residual=residual, light=light))
-            amount: Any = strength
-            if callable(strength):
-                amount = strength(self.find_noise(pixels, **shown))
+            amount = settled(strength, partial(self.find_noise, pixels, **shown))
             result: NDArray[Any] = call(pixels, strength=amount, out=make(shape, dtype))
             if not residual or pixels.dtype.kind == "f" or target.suffix.lower() == ".npy":
                 return result

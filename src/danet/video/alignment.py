@@ -1,0 +1,137 @@
+"""Pictures of one scene, laid over each other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from danet.errors import require
+from danet.video.frames import EXTRA
+
+__all__ = ["Shot", "aligned", "steadied"]
+
+Floats = NDArray[np.float32]
+
+# Where two denoised pictures differ by this share of the noise that was in them, another one counts
+# 1 / e of the picture itself.  Chosen by benchmarks/video.py: more blurs what moves.
+_TOLERANCE = 0.8
+# Of the Gaussian window that they are compared in.
+_WINDOW = 1.5
+# A grey level of 8 bits: no two pictures are compared finer.
+_LEAST = 1 / 255
+
+
+class Shot(NamedTuple):
+    """A picture before and after denoising.
+
+    Attributes:
+        noisy: H x W, or H x W x C, in [0, 1].
+        clean: of the same shape.
+    """
+
+    noisy: Floats
+    clean: Floats
+
+
+def aligned(shot: Shot, other: Shot) -> tuple[Any, Floats]:
+    """Find another picture of the same scene in the place of the first.
+
+    The flow between the two is that of "Fast Optical Flow using Dense Inverse Search" (ECCV
+    2016), by OpenCV, found between the denoised pictures.  A pixel counts the less, the more these
+    differ around it, in relation to the noise: where something moved out of the way, or the flow
+    is wrong, it does not count at all.
+
+    Args:
+        shot: whose places are taken.
+        other: of the same size.
+
+    Returns:
+        A function that lays an array, H x W or H x W x C, of ``other`` over ``shot``; and how much
+        each of its pixels counts beside the picture itself, H x W, in [0, 1].
+
+    Raises:
+        ConfigError: OpenCV is not installed.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> import scipy
+        >>> scene = scipy.ndimage.gaussian_filter(rng.random((64, 80), np.float32), 2)
+        >>> shots = [Shot(part, part) for part in (scene[2:50, 3:67], scene[:48, :64])]
+        >>> lay, weights = aligned(*shots)
+        >>> bool(abs(lay(shots[1].clean) - shots[0].clean)[8:-8, 8:-8].max() < 0.05)
+        True
+    """
+    cv2 = require("cv2", EXTRA, "aligning pictures")
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = search.calc(_grey(shot.clean), _grey(other.clean), None)
+    height, width = flow.shape[:2]
+    columns = flow[..., 0] + np.arange(width, dtype=np.float32)
+    rows = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+
+    def lay(pixels: Floats) -> Floats:
+        laid: Floats = cv2.remap(
+            pixels, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        return laid
+
+    difference = _mean_square(shot.clean - lay(other.clean))
+    noise = float(np.mean(np.square(shot.noisy - shot.clean)))
+    scale = max(noise, _LEAST**2) * _TOLERANCE**2
+    weights = np.exp(-cv2.GaussianBlur(difference, (0, 0), _WINDOW) / scale)
+    inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+    return lay, weights * inside
+
+
+def steadied(shots: Iterable[Shot], reach: int) -> Iterator[Floats]:
+    """Average each denoised picture with its neighbours in time.
+
+    Args:
+        shots: in their order; some are held, ``2 * reach + 1`` at most.
+        reach: how many neighbours before and after are taken.
+
+    Yields:
+        The averages, one for each picture.
+
+    Example:
+        >>> shots = [Shot(np.full((32, 32), level), np.full((32, 32), 0.5)) for level in (0.4, 0.6)]
+        >>> len(list(steadied(shots, reach=1)))
+        2
+    """
+    window: deque[Shot | None] = deque([None] * (2 * reach + 1), 2 * reach + 1)
+    for shot in chain(shots, repeat(None, reach)):
+        window.append(shot)
+        if (middle := window[reach]) is not None:
+            others = [other for other in window if other is not None and other is not middle]
+            yield _average(middle, others)
+
+
+def _average(shot: Shot, others: Iterable[Shot]) -> Floats:
+    total = shot.clean.copy()
+    counts = np.ones(total.shape[:2], np.float32)
+    for other in others:
+        lay, weights = aligned(shot, other)
+        total += _by_pixel(weights, total) * lay(other.clean)
+        counts += weights
+    mean: Floats = total / _by_pixel(counts, total)
+    return mean
+
+
+def _by_pixel(values: Floats, pixels: Floats) -> Floats:
+    """Values of each pixel, to be multiplied with pixels of any number of channels."""
+    return values if pixels.ndim == 2 else values[..., None]
+
+
+def _grey(pixels: Floats) -> NDArray[np.uint8]:
+    grey = pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=2)
+    levels: NDArray[np.uint8] = np.rint(grey.clip(0, 1) * 255).astype(np.uint8)
+    return levels
+
+
+def _mean_square(difference: Floats) -> Floats:
+    squares: Floats = np.square(difference)
+    return squares if squares.ndim == 2 else squares.mean(axis=2, dtype=np.float32)
