@@ -369,6 +369,20 @@ def test_videos_are_taken_where_they_are_named(
     assert "clean.png: no video is written with the suffix '.png'" in line
 
 
+def test_a_report_shows_the_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, name in enumerate(("in/one.png", "in/sub/one.png")):
+        picture(name, seed)
+    Path("in/bad.png").write_bytes(b"bad")
+    words = ("--recursive", "--report", "report", "--jobs", "2")
+    assert run("denoise", "in", "-o", "out", *words) == 2
+    assert files("report") == ["2-one.png.html", "3-one.png.html", "index.html"]
+    index = Path("report/index.html").read_text()
+    assert "2 done, 1 failed" in index and "in/bad.png: not a picture" in index
+    capsys.readouterr()
+    assert run("denoise", "in", "-o", "out", "--report", "report", "--skip-existing") == 2
+    assert "--report shows the pictures of one run" in error_lines(capsys)[0]
+
+
 def test_a_burst_becomes_one_picture(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("cv2")
     for seed, name in enumerate(("a.png", "b.png", "c.png")):

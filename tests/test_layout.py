@@ -20,7 +20,7 @@ FLOORS = {
             "networks images",
             "noise data inference weights",
             "metrics pretrained",
-            "augment bench train video",
+            "augment bench pages train video",
             "cli __init__",
             "__main__",
         ]
@@ -29,7 +29,12 @@ FLOORS = {
 }
 # The package itself brings only this; its other names are those of the modules they come from.
 ROOT_NAMES = {"__version__"}
-RE_EXPORTS = {"DanetError": "errors", "Denoiser": "pretrained", "NoiseGenerator": "pretrained"}
+RE_EXPORTS = {
+    "DanetError": "errors",
+    "Denoiser": "pretrained",
+    "NoiseGenerator": "pretrained",
+    "show": "pages",
+}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
         metrics,
         networks,
         noise,
+        pages,
         pretrained,
         train,
         video,
         weights,
     )
+    from danet.pages import compare as show
     from danet.pretrained import Denoiser, NoiseGenerator
 
 __all__ = [
@@ -38,7 +40,9 @@ __all__ = [
     "metrics",
     "networks",
     "noise",
+    "pages",
     "pretrained",
+    "show",
     "train",
     "video",
     "weights",
@@ -51,6 +55,8 @@ if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any na
     def __getattr__(name: str) -> object:
         if name in {"Denoiser", "NoiseGenerator"}:
             return getattr(import_module("danet.pretrained"), name)
+        if name == "show":
+            return import_module("danet.pages").compare
         if name in __all__:
             return import_module(f"danet.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

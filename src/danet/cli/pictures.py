@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -130,6 +130,13 @@ def add_commands(commands: Any) -> None:
         "--burst",
         action="store_true",
         help="make one picture of all: laid over the first, averaged, and denoised",
+    )
+    denoise.add_argument(
+        "--report",
+        type=given_path,
+        metavar="FOLDER",
+        help="write pages here that show every picture before and after, and index.html, which "
+        "leads to them",
     )
     denoise.add_argument(
         "--recursive",
@@ -290,6 +297,7 @@ def _positive(text: str) -> float:
 
 
 def _denoise(options: argparse.Namespace) -> int:
+    from danet.pages import Report
     from danet.pretrained import Denoiser
 
     output, is_folder = options.output
@@ -305,22 +313,31 @@ def _denoise(options: argparse.Namespace) -> int:
     denoiser.engine.settings.jobs = options.jobs
     denoise, strength = _denoising(denoiser, options, others), _strength_of(options)
 
+    report = options.report and Report(options.report, [picture for picture, _ in jobs])
+
     def work(picture: Path, outputs: list[Path]) -> None:
-        refuse_folder(picture)
-        with named_streams(picture, outputs[0], options.format or ".png") as (source, target):
+        with (
+            named_streams(picture, outputs[0], options.format or ".png") as (source, target),
+            report.on(picture, source, target) if report else nullcontext(),
+        ):
+            refuse_folder(picture)
             times = source.stat() if source.exists() else None  # before it may be replaced
             denoise(source, target, strength(picture))
             if options.preserve_times and times is not None:
                 os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     with _picture_limits(options.max_pixels):
-        return do_jobs(
-            jobs,
-            work,
-            workers=options.jobs,
-            skip_existing=options.skip_existing,
-            verbose=options.verbose,
-        )
+        try:
+            return do_jobs(
+                jobs,
+                work,
+                workers=options.jobs,
+                skip_existing=options.skip_existing,
+                verbose=options.verbose,
+            )
+        finally:
+            if report:
+                report.write()
 
 
 def _check_kinds(options: argparse.Namespace) -> None:
@@ -328,6 +345,11 @@ def _check_kinds(options: argparse.Namespace) -> None:
     videos = [path for path in options.pictures if _is_video(path)]
     if options.temporal and not videos:
         raise ConfigError("--temporal is for videos, and none is given")
+    if options.report and (videos or options.residual or options.skip_existing):
+        raise ConfigError(
+            "--report shows the pictures of one run, and goes with neither videos nor --residual "
+            "nor --skip-existing"
+        )
     alone = {"--residual": "residual", "--white": "white", "--linear": "linear"}
     given = [option for option, name in alone.items() if getattr(options, name)]
     if given and (videos or options.burst):
@@ -437,7 +459,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from danet.metrics import compare_files
+    from danet.pages import compare_files
 
     before, after, page = options.before, options.after, options.output
     check_outputs([(before, [page]), (after, [])])

@@ -8,7 +8,6 @@ over the pictures.  No model of danet is loaded, but by `pgap` when it is called
 ``torchmetrics.Metric`` classes that reduce over processes.
 """
 
-from danet.metrics.comparison import compare_files, comparison_page
 from danet.metrics.divergence import AKLD_PRESETS, AkldReport, akld, akld_report
 from danet.metrics.gap import PGap, TrainDenoiser, TrainedDenoiser, pgap
 from danet.metrics.histograms import KLD_PRESETS, kld
@@ -29,9 +28,7 @@ __all__ = [
     "akld",
     "akld_report",
     "check_pair",
-    "compare_files",
     "compare_noise",
-    "comparison_page",
     "kld",
     "noise_level",
     "noise_statistics",

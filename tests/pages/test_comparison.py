@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+import danet
 from danet.errors import ConfigError, DanetError, ImageError
-from danet.metrics import compare_files, comparison_page, noise_level
+from danet.metrics import noise_level
+from danet.pages import compare_files, comparison_page
 
 HOSTILE = "\"><script>alert(1)</script> & $width '.png"
 VOID = {"meta", "input", "img"}
@@ -50,7 +52,7 @@ class Page(HTMLParser):
             str(at["src"]) for tag, at in self.elements if tag == "img" and at["id"] == name
         )
         kind, _, data = source.partition(",")
-        assert kind == "data:image/png;base64"
+        assert kind in ("data:image/webp;base64", "data:image/png;base64")
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
 
 
@@ -101,8 +103,29 @@ def test_the_page_has_a_slider_two_sizes_and_fits_a_phone() -> None:
 def test_the_page_has_the_noise_levels_of_each_picture() -> None:
     pictures = pair()
     expected = [f"{255 * level:.2f}" for p in pictures for level in noise_level(p).channels]
+    taken = pictures[0].astype(float) - pictures[1]
+    expected += [f"{deviation:.2f}" for deviation in taken.std(axis=(0, 1))]
     assert re.findall(r"<td>([\d.]+)</td>", comparison_page(*pictures)) == expected
     assert float(expected[0]) > 3 * float(expected[3])
+
+
+def test_a_picture_that_webp_cannot_hold_is_png() -> None:
+    long = np.arange(2 * 16384, dtype=np.uint16).reshape(2, 16384).astype(np.uint8)
+    text = comparison_page(long, long)
+    assert "data:image/png" in text and "data:image/webp" not in text
+    np.testing.assert_array_equal(Page(text).picture("after")[..., 1], long)
+
+
+def test_a_notebook_shows_the_page_in_a_frame() -> None:
+    before, after = pair()
+    tensor = torch.from_numpy(after / 255).permute(2, 0, 1)
+    shown = danet.show(Image.fromarray(before), tensor, names=(HOSTILE, "after"))
+    (tag, attributes), *others = Page(shown._repr_html_()).elements
+    assert tag == "iframe" and others == []
+    page = Page(str(attributes["srcdoc"]))
+    np.testing.assert_array_equal(page.picture("before"), before)
+    np.testing.assert_array_equal(page.picture("after"), after)
+    assert page.text["title"] == f"{HOSTILE} and after"
 
 
 def test_names_and_title_are_escaped() -> None:
