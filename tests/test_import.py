@@ -17,6 +17,7 @@ OPTIONAL = {
     "av",
     "bm3d",
     "cv2",
+    "gradio",
     "h5py",
     "huggingface_hub",
     "matplotlib",

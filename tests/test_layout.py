@@ -21,6 +21,7 @@ FLOORS = {
             "noise data inference weights",
             "metrics pretrained",
             "augment bench pages train video",
+            "demo",
             "cli __init__",
             "__main__",
         ]

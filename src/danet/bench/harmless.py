@@ -210,13 +210,11 @@ def _of_stars(denoise: Denoise) -> Measures:
 
 def _of_noisy_stars(denoise: Denoise, seed: int) -> Measures:
     """Stars under eight grains of noise, in apertures of 7 x 7 pixels above the sky's median."""
-    from scipy import ndimage
-
     places = np.arange(16, 128, 24)
     light = np.zeros((128, 128))
     light[np.ix_(places, places)] = np.resize([12, 16, 20], (5, 5)) * 2 * np.pi * _SEEING**2
-    stars = ndimage.gaussian_filter(light, _SEEING)
-    near = ndimage.maximum_filter(light, size=7) > 0
+    stars = scipy.ndimage.gaussian_filter(light, _SEEING)
+    near = scipy.ndimage.maximum_filter(light, size=7) > 0
     sky = _grey((20 + stars) / 255)
     kept = []
     for number in range(8):

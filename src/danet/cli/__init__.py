@@ -1,4 +1,4 @@
-"""The command line: pictures, data sets, training, weights and the benchmarks."""
+"""The command line: pictures, data sets, training, weights, the benchmarks and the demo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 import danet
-from danet.cli import bench, data, export, pictures, weights
+from danet.cli import bench, data, demo, export, pictures, weights
 from danet.cli.console import FAILED, complain, given_path, owned_process
 from danet.errors import DanetError, one_line
 
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_commands(commands)
     weights.add_commands(commands)
     export.add_commands(commands)
+    demo.add_commands(commands)
     return parser
 
 
