@@ -454,6 +454,16 @@ def test_grain_is_fine_and_colourless(
     torch.testing.assert_close(mapped, result, rtol=0, atol=1e-6)
 
 
+def test_no_grain_is_given_back_where_a_mask_takes_nothing(denoiser: Denoiser) -> None:
+    image = torch.rand(3, 45, 70)
+    mask = np.zeros((45, 70))
+    mask[:, :30] = 0.7
+    result = denoiser(image, strength=mask, grain=0.5, residual=True)
+    assert not result[..., 30:].any()
+    even = denoiser(image, strength=0.7, grain=0.5, residual=True)
+    torch.testing.assert_close(result[..., :30], even[..., :30], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("grain", [-0.1, 1.1, float("nan")])
 def test_bad_grain(denoiser: Denoiser, grain: float) -> None:
     with pytest.raises(ConfigError, match="grain is"):

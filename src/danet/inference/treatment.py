@@ -54,8 +54,9 @@ class Treatment:
         self_ensemble: take the mean over eight flips and rotations of the picture as it is padded
             for the network, so that tiles do not change it; see `danet.inference.ensemble`.
         residual: give what is taken instead of the picture without it.
-        grain: the share of the fine, colourless part of what is taken that is given back: of its
-            luma less its luma smoothed over 7 x 7 pixels by `danet.filters.TAPS_7`.
+        grain: the share of the fine, colourless part of what is taken that is given back: of the
+            luma of the noise, less that smoothed over 7 x 7 pixels by `danet.filters.TAPS_7`, times
+            the strength of the luma.
         light: how the numbers of the picture stand for light.
 
     Raises:
@@ -98,23 +99,26 @@ class Treatment:
 
         Returns:
             What becomes of the pixels, or what is taken from them, N x 3 x H x W; and, for
-            `finish`, the luma of what is taken as a fourth channel where grain is given back.
+            `finish`, where grain is given back: the luma of the noise, and the share that is taken
+            of it, as two more channels.
         """
-        factors: Any = self.strength
-        if factors is None:
-            pixels, factors = pixels[:, :3], pixels[:, 3:]
-        result = self_ensemble(pixels, predict) if self.self_ensemble else predict(pixels)
-        pixels = pixels.to(result.device)
-        if isinstance(factors, Tensor):
-            result = pixels - _scaled(pixels - result, *factors.to(result.device).split(1, dim=1))
-        elif isinstance(factors, tuple):
-            result = pixels - _scaled(pixels - result, *factors)
-        elif factors != 1:
-            result = torch.lerp(pixels, result, factors)
+        shares: Any = self.strength
+        if shares is None:
+            pixels, planes = pixels[:, :3], pixels[:, 3:]
+        cleaned = self_ensemble(pixels, predict) if self.self_ensemble else predict(pixels)
+        pixels = pixels.to(cleaned.device)
+        if shares is None:
+            shares = planes.to(cleaned.device).split(1, dim=1)
+        if isinstance(shares, tuple):
+            result = pixels - _scaled(pixels - cleaned, *shares)
+        else:
+            result = cleaned if shares == 1 else torch.lerp(pixels, cleaned, shares)
+        given = pixels - result if self.residual else result
         if not self.grain:
-            return pixels - result if self.residual else result
-        taken = pixels - result
-        return torch.cat([taken if self.residual else result, _luma(taken)], dim=1)
+            return given
+        luma = _luma(pixels - cleaned)
+        share = shares[0] if isinstance(shares, tuple) else shares
+        return torch.cat([given, luma, share * torch.ones_like(luma)], dim=1)
 
     @property
     def reach(self) -> int:
@@ -125,10 +129,12 @@ class Treatment:
         """Give the grain back to what `tensor` gave, without what is beyond the picture."""
         if not self.grain:
             return tensor
-        result, luma = tensor[:, :3], tensor[:, 3:]
+        result, luma, share = tensor.split((3, 1, 1), dim=1)
         around = (self.reach,) * 4
-        grain = self.grain * (luma - crop(smooth(pad(luma, around), TAPS_7), around))
-        return result - grain if self.residual else result + grain
+        fine = luma - crop(smooth(pad(luma, around), TAPS_7), around)
+        grain: Tensor = self.grain * share * fine
+        given: Tensor = result - grain if self.residual else result + grain
+        return given
 
     def picture(self, tensor: Tensor, form: ImageForm) -> Picture:
         """Turn what `tensor` gave into a picture, or a difference, of a form."""
