@@ -53,7 +53,8 @@ class FoundNoise(NamedTuple):
 
 def is_automatic(strength: Strength) -> bool:
     """Whether a strength, or one of two, is "auto"."""
-    return "auto" in (strength if isinstance(strength, tuple) else (strength,))
+    both = strength if isinstance(strength, tuple) else (strength,)
+    return any(isinstance(one, str) and one == "auto" for one in both)  # arrays are masks
 
 
 def settled(
