@@ -25,6 +25,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+import danet
 import danet.train
 from danet.cli import main
 from danet.images import process_file
@@ -173,6 +174,14 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
         target = (ROOT / page).parent / path if path else ROOT / page
         assert target.is_file(), path
         assert not anchor or anchor in anchors(target), anchor
+
+
+def test_the_site_has_every_page_and_package() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    packages = {name for name in danet.__all__ if find_spec(f"danet.{name}")} - {"pretrained"}
+    references = {f"reference/{name}.md" for name in packages}
+    assert {page for page in pages | references if f": {page}\n" not in site} == set()
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ ELSEWHERE = re.compile(r"CHANGELOG\.md|CONTRIBUTING\.md|src/.+")
 # What the reference has: the modules of each of its pages, and names where not all are for users.
 REFERENCE: dict[str, dict[str, list[str]]] = {
     "danet": {
-        "danet": ["Denoiser", "NoiseGenerator"],
+        "danet": ["Denoiser", "NoiseGenerator", "show"],
         "danet.errors": [
             "DanetError",
             "ConfigError",
@@ -42,7 +42,9 @@ REFERENCE: dict[str, dict[str, list[str]]] = {
     "metrics": {"danet.metrics": [], "danet.metrics.classes": []},
     "networks": {"danet.networks": []},
     "noise": {"danet.noise": []},
+    "pages": {"danet.pages": []},
     "train": {"danet.train": []},
+    "video": {"danet.video": []},
     "weights": {"danet.weights": []},
 }
 
