@@ -1,7 +1,7 @@
 """Measure the steadiness of denoised frames, and what a burst gains.
 
     python benchmarks/video.py frames
-    python benchmarks/video.py burst --pictures FOLDER
+    python benchmarks/video.py burst --pictures FOLDER --level 0.035
 
 Frames are 256 x 320 crops of clean pictures, each with fresh noise: of a still scene, of one that
 is panned, and of one before which a disc of another picture moves.  Flicker is the standard
@@ -13,7 +13,8 @@ a burst are shifted by up to 8 pixels and turned by up to half a degree.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,14 @@ import torch
 from numpy.typing import NDArray
 from skimage import data
 
-from danet import Denoiser
+from danet import Denoiser, NoiseGenerator
 from danet.images import read_image
 from danet.noise import CorrelatedGaussian, PoissonGaussian
 from danet.video.alignment import Shot, steadied
 from danet.video.burst import denoise_burst
 
 Array = NDArray[np.float32]
+Sample = Callable[..., Any]
 
 SIZE = 256, 320
 FRAMES = 9
@@ -83,14 +85,14 @@ def camera(deviation: float, grain: float) -> CorrelatedGaussian:
     return CorrelatedGaussian(PoissonGaussian((0, 0, 0), 3 * (deviation,), srgb=False), kernel)
 
 
-def measure_frames(denoiser: Denoiser, pictures: list[Array], noise: CorrelatedGaussian) -> None:
+def measure_frames(denoiser: Denoiser, pictures: list[Array], noise: Sample) -> None:
     """Print PSNR and flicker of scenes, for several reaches."""
     reaches = (0, 1, 2, 3)
     for kind in ("still", "panned", "moving"):
         scores: dict[int, list[list[float]]] = {reach: [] for reach in reaches}
         for picture, other in zip(pictures, pictures[1:] + pictures[:1], strict=True):
             clean = scene(kind, picture, other)
-            noisy = [noise.sample(frame, n=1, seed=seed)[0] for seed, frame in enumerate(clean)]
+            noisy = [noise(frame, n=1, seed=seed)[0] for seed, frame in enumerate(clean)]
             shots = [Shot(frame, denoiser(frame)) for frame in noisy]
             times = range(BEYOND, FRAMES - BEYOND)
             for reach in reaches:
@@ -110,7 +112,7 @@ def measure_frames(denoiser: Denoiser, pictures: list[Array], noise: CorrelatedG
             print(f"{kind}, temporal {reach}: {means[0]:.2f} dB {more}", flush=True)
 
 
-def measure_burst(denoiser: Denoiser, pictures: list[Array], noise: CorrelatedGaussian) -> None:
+def measure_burst(denoiser: Denoiser, pictures: list[Array], noise: Sample) -> None:
     """Print PSNR of one picture denoised, of the mean, and of the mean denoised."""
     for count in (2, 4, 8):
         rows = []
@@ -118,7 +120,7 @@ def measure_burst(denoiser: Denoiser, pictures: list[Array], noise: CorrelatedGa
             rng = np.random.default_rng(number)
             moves = np.vstack([(0, 0, 0), rng.uniform(-1, 1, (count - 1, 3)) * (0.5, 8, 8)])
             clean = [place(picture, *(move + np.array([0, 40, 60]))) for move in moves]
-            noisy = [noise.sample(frame, n=1, seed=seed)[0] for seed, frame in enumerate(clean)]
+            noisy = [noise(frame, n=1, seed=seed)[0] for seed, frame in enumerate(clean)]
             results = [denoiser(noisy[0])]
             results += [denoise_burst(denoiser, noisy, strength=share) for share in (0, *STRENGTHS)]
             rows.append([psnr(clean[0], result) for result in results])
@@ -148,11 +150,15 @@ def main() -> None:
     parser.add_argument("--weights", default="photo")
     parser.add_argument("--deviation", type=float, default=16 / 255)
     parser.add_argument("--grain", type=float, default=0.7, help="of the noise, in pixels")
+    parser.add_argument("--level", type=float, help="of noise of danet's generator instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     pictures = list(islice(given(options.pictures), options.count))
     measure = measure_frames if options.what == "frames" else measure_burst
-    measure(Denoiser(options.weights), pictures, camera(options.deviation, options.grain))
+    noise = camera(options.deviation, options.grain).sample
+    if options.level is not None:
+        noise = partial(NoiseGenerator().sample, level=options.level)
+    measure(Denoiser(options.weights), pictures, noise)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,15 @@ __all__ = ["Shot", "aligned", "steadied"]
 
 Floats = NDArray[np.float32]
 
-# Where two denoised pictures differ by this share of the noise that was in them, another one counts
-# 1 / e of the picture itself.  Chosen by benchmarks/video.py: more blurs what moves.
-_TOLERANCE = 0.8
+# Two denoised pictures of one scene differ by what is left of the noise.  Where the square of their
+# difference is this many times its median, the other one counts 1 / e of the picture itself.
+# Chosen by benchmarks/video.py: more blurs what moves.
+_TOLERANCE = 2.5
+# That square is at least and at most this many times that of the noise that was taken.
+_SHARES = 0.64, 4
+# Nothing counts if the median is this many times that: in fine texture, of which a network takes
+# little noise, it is 5 times, and after a cut 20 and more.
+_ANOTHER = 8
 # Of the Gaussian window that they are compared in.
 _WINDOW = 1.5
 # A grey level of 8 bits: no two pictures are compared finer.
@@ -43,8 +49,9 @@ def aligned(shot: Shot, other: Shot) -> tuple[Any, Floats]:
 
     The flow between the two is that of "Fast Optical Flow using Dense Inverse Search" (ECCV
     2016), by OpenCV, found between the denoised pictures.  A pixel counts the less, the more these
-    differ around it, in relation to the noise: where something moved out of the way, or the flow
-    is wrong, it does not count at all.
+    differ around it, in relation to what they differ by at most places: where something moved out
+    of the way, or the flow is wrong, it does not count at all.  If most of the other picture
+    differs by more than the noise, it shows another scene, and nothing of it counts.
 
     Args:
         shot: whose places are taken.
@@ -79,12 +86,16 @@ def aligned(shot: Shot, other: Shot) -> tuple[Any, Floats]:
         )
         return laid
 
-    difference = _mean_square(shot.clean - lay(other.clean))
-    noise = float(np.mean(np.square(shot.noisy - shot.clean)))
-    scale = max(noise, _LEAST**2) * _TOLERANCE**2
-    weights = np.exp(-cv2.GaussianBlur(difference, (0, 0), _WINDOW) / scale)
+    squares = _mean_square(shot.clean - lay(other.clean))
+    squares = cv2.GaussianBlur(squares, (0, 0), _WINDOW)
     inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    return lay, weights * inside
+    noise = max(float(np.mean(np.square(shot.noisy - shot.clean))), _LEAST**2)
+    least, most = (share * noise for share in _SHARES)
+    typical = float(np.median(squares[inside])) if inside.any() else np.inf
+    if typical >= _ANOTHER * noise:
+        return lay, np.zeros_like(squares)
+    scale = min(max(_TOLERANCE * typical, least), most)
+    return lay, np.exp(-squares / scale) * inside
 
 
 def steadied(shots: Iterable[Shot], reach: int) -> Iterator[Floats]:
