@@ -15,6 +15,7 @@ pytest.importorskip("cv2")
 
 from danet import Denoiser
 from danet.errors import ImageError
+from danet.inference.automatic import FoundNoise
 from danet.metrics import psnr
 from danet.noise import WhiteGaussian
 from danet.video import denoise_burst, denoise_burst_files
@@ -51,6 +52,20 @@ def test_a_burst_of_one_is_that_picture(denoiser: Denoiser) -> None:
     _, (noisy,) = burst(1)
     difference = denoise_burst(denoiser, [noisy]).astype(int) - denoiser(noisy)
     assert np.abs(difference).max() <= 1
+
+
+def test_the_strength_is_for_what_the_mean_still_has(denoiser: Denoiser) -> None:
+    _, noisy = burst(4)
+    levels = []
+
+    def strength(found: FoundNoise) -> float:
+        levels.append(found.level)
+        return 0.0
+
+    mean = denoise_burst(denoiser, noisy, strength=0.0)
+    np.testing.assert_array_equal(denoise_burst(denoiser, noisy, strength=strength), mean)
+    assert len(levels) == 1
+    assert levels[0] < 0.8 * denoiser.find_noise(noisy[0]).level
 
 
 @pytest.mark.parametrize("kind", ["pillow", "grey", "rgba", "tensor"])

@@ -85,6 +85,20 @@ def test_each_frame_is_denoised_as_a_picture(
         assert np.abs(frame.astype(int) - denoiser(still[0])).max() <= 1
 
 
+def test_the_strength_is_found_for_the_first_frame_and_holds_for_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    grey = np.full((64, 96, 3), 120)
+    quiet, noisy = (np.rint(rng.normal(grey, level)).astype(np.uint8) for level in (0.1, 8))
+    source, target = tmp_path / "clip.mkv", tmp_path / "clean.mkv"
+    denoiser = Denoiser("photo-fast", device="cpu")
+    for first, second, strength in ((quiet, noisy, 0.0), (noisy, quiet, 1.0)):
+        write_clip(source, [first, second], codec="ffv1", pixel_format="bgr0")
+        denoise_video(denoiser, source, target, strength="auto")
+        for frame, result in zip((first, second), shown(target), strict=True):
+            expected = denoiser(frame, strength=strength).astype(int)
+            assert np.abs(expected - result).max() <= 1
+
+
 def test_what_the_new_format_cannot_hold_is_named(denoiser: Denoiser, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "clip.mp4", scenery(), sound="aac")
     with pytest.warns(DanetWarning, match=r"codec h264 \(it is vp9 now\) and stream 1 \(aac\)"):
@@ -176,6 +190,8 @@ def test_faults_of_the_caller(denoiser: Denoiser, tmp_path: Path) -> None:
         denoise_video(denoiser, tmp_path, tmp_path / "clean.mp4")
     with pytest.raises(ConfigError, match="temporal is -1"):
         denoise_video(denoiser, path, tmp_path / "clean.mp4", temporal=-1)
+    with pytest.raises(ConfigError, match="quality is 101"):
+        denoise_video(denoiser, path, tmp_path / "clean.mp4", quality=101)
     with pytest.raises(DanetError, match="cannot be written"):
         denoise_video(denoiser, path, path / "clean.mp4")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from danet.errors import check_count
+from danet.errors import ConfigError, check_count
 from danet.files import atomic_write
 from danet.inference.automatic import FoundNoise, settled
 from danet.inference.pipeline import run_streamed
@@ -79,6 +79,8 @@ def denoise_video(
     """
     source, target = Path(source), Path(target)
     check_count("temporal", temporal)
+    if quality is not None and not 1 <= quality <= 100:
+        raise ConfigError(f"quality is {quality}, and must be from 1 to 100")
     check_target(target)
     is_new = not target.exists()
     with open_video(source) as video, atomic_write(target) as temporary:

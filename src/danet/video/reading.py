@@ -67,7 +67,8 @@ class Video:
             copy: takes the packets of the other streams as they come.
 
         Raises:
-            ImageError: the file is damaged, ends too soon, or its frames are not all of one kind.
+            ImageError: the file is damaged, ends too soon, or is interlaced, or its frames are not
+                all of one kind.
         """
         end, shown = Fraction(0), None
         watched = [self.stream] if self.stream.duration else [self.stream, *self.copied]
@@ -103,6 +104,11 @@ class Video:
     def _check(self, frame: Any, before: int | None) -> None:
         if frame.is_corrupt:
             raise ImageError(f"damaged at {frame.time} s")
+        if frame.interlaced_frame:
+            raise ImageError(
+                "interlaced: a frame is two half pictures of two moments; deinterlace it first, "
+                "such as by ffmpeg -vf bwdif"
+            )
         if frame.pts is None or (before is not None and frame.pts <= before):
             raise ImageError(
                 f"no time stamp, or none after that of the frame before, at {frame.time} s; AVI "
@@ -120,9 +126,8 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[Video]:
     """Open a video file to read its frames one by one.
 
     Raises:
-        ImageError: there is no such file, it is no video of a known format, it is damaged, or it is
-            interlaced; or its pictures have more pixels than twice
-            ``PIL.Image.MAX_IMAGE_PIXELS``.
+        ImageError: there is no such file, it is no video of a known format, or it is damaged; or
+            its pictures have more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
         ConfigError: PyAV is not installed.
     """
     path = Path(path)
@@ -164,11 +169,7 @@ def _first(path: Path) -> Any:
         frame = next(container.decode(_pictures(container)), None)
     if frame is None:
         raise ImageError("holds no picture that can be read")
-    if frame.interlaced_frame:
-        raise ImageError(
-            "interlaced: a frame is two half pictures of two moments; deinterlace it first, such "
-            "as by ffmpeg -vf bwdif"
-        )
+    check_size(frame.width, frame.height)
     return frame
 
 

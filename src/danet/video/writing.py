@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -104,8 +104,9 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(self, *details: object) -> None:
-        with self._writing():
+    def __exit__(self, kind: object, *details: object) -> None:
+        # What went wrong in the block is said rather than what that entails.
+        with suppress(DanetError) if kind else nullcontext(), self._writing():
             self._container.close()
 
     def copy(self, packet: Any) -> None:
@@ -190,7 +191,8 @@ class VideoWriter:
         try:
             copy = self._container.add_stream_from_template(stream, opaque=True)
         except ValueError:
-            self._lost.append(f"stream {stream.index} ({stream.codec_context.name})")
+            name = getattr(stream.codec_context, "name", "of an unknown codec")
+            self._lost.append(f"stream {stream.index} ({name})")
             return None
         _keep_words(copy, stream)
         return copy
