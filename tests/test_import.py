@@ -26,6 +26,7 @@ OPTIONAL = {
     "openvino",
     "pydantic",
     "pywt",
+    "ray",
     "skimage",
     "tensorboard",
     "torchmetrics",

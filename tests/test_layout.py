@@ -20,7 +20,7 @@ FLOORS = {
             "networks images",
             "noise data inference weights",
             "metrics pretrained",
-            "augment bench pages train video",
+            "augment bench pages scale train video",
             "demo",
             "cli __init__",
             "__main__",

@@ -45,6 +45,7 @@ REFERENCE: dict[str, dict[str, list[str]]] = {
     "pages": {"danet.pages": []},
     "train": {"danet.train": []},
     "video": {"danet.video": []},
+    "scale": {"danet.scale": []},
     "weights": {"danet.weights": []},
 }
 
