@@ -181,6 +181,17 @@ def test_another_colour_profile_is_applied(tmp_path: Path) -> None:
     np.testing.assert_allclose(page.picture("after")[0, 0], [50, 100, 200], atol=1)
 
 
+def test_openexr_files_are_shown_by_the_curve_of_srgb(tmp_path: Path) -> None:
+    exr = pytest.importorskip("OpenEXR")
+    values = np.full((8, 9, 3), 0.214, np.float32)
+    values[2] = 7
+    with exr.File({"type": exr.scanlineimage}, {"RGB": values}) as file:
+        file.write(str(tmp_path / "a.exr"))
+    compare_files(tmp_path / "a.exr", tmp_path / "a.exr", tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.picture("after")[1:3, 0, 0].tolist() == [127, 255]
+
+
 def test_files_that_cannot_be_read_or_written_leave_the_page_as_it_was(tmp_path: Path) -> None:
     good, bad, page = (tmp_path / name for name in ("good.png", "bad.png", "page.html"))
     Image.fromarray(pair()[0]).save(good)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from danet.errors import ConfigError, ImageError
+from danet.images import Light
 from danet.pages import Report, report
 from tests.pages.test_comparison import HOSTILE, Page, pair
 
@@ -51,6 +52,19 @@ def test_the_index_leads_to_every_page_and_back(
         assert ("a", {"href": "index.html"}) in shown.elements
     taken = (before.astype(float) - after).std()
     assert f"; taken {taken:.1f}" in index(tmp_path / "out").text["span"]
+
+
+def test_floats_are_shown_as_their_light_says(tmp_path: Path) -> None:
+    before = np.full((20, 30), 9.0)
+    before[3] = 1.0
+    np.save(tmp_path / "before.npy", before)
+    np.save(tmp_path / "after.npy", before / 9)
+    written = Report(tmp_path / "out", NAMES[1:2], lambda _: Light(4.0, linear=True))
+    with written.on(NAMES[1], tmp_path / "before.npy", tmp_path / "after.npy"):
+        pass
+    page = Page((tmp_path / "out" / "1-a.png.html").read_text(encoding="utf-8"))
+    assert page.picture("before")[2:4, 0, 0].tolist() == [255, 137]  # the curve at 1 / 4
+    assert page.picture("after")[2, 0, 0] == 137
 
 
 def test_what_fails_is_named_and_raised(tmp_path: Path, pictures: tuple[Path, Path]) -> None:

@@ -297,6 +297,7 @@ def _positive(text: str) -> float:
 
 
 def _denoise(options: argparse.Namespace) -> int:
+    from danet.images.reading import light_of
     from danet.pages import Report
     from danet.pretrained import Denoiser
 
@@ -313,7 +314,8 @@ def _denoise(options: argparse.Namespace) -> int:
     denoiser.engine.settings.jobs = options.jobs
     denoise, strength = _denoising(denoiser, options, others), _strength_of(options)
 
-    report = options.report and Report(options.report, [picture for picture, _ in jobs])
+    light = partial(light_of, white=options.white, linear=options.linear)
+    report = options.report and Report(options.report, [picture for picture, _ in jobs], light)
 
     def work(picture: Path, outputs: list[Path]) -> None:
         with (

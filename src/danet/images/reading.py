@@ -182,12 +182,23 @@ def check_size(width: int, height: int) -> None:
         )
 
 
-def light_of(path: str | os.PathLike[str]) -> Light:
-    """How the numbers of a file stand for light: those of OpenEXR are linear, with white at 1."""
+def light_of(
+    path: str | os.PathLike[str], white: float | None = None, linear: bool | None = None
+) -> Light:
+    """How the numbers of a file stand for light: those of OpenEXR are linear, with white at 1.
+
+    Args:
+        path: the file.
+        white: what holds in place of that.
+        linear: what holds in place of that.
+    """
+    usual = PLAIN
     with suppress(OSError):  # of a file that cannot be read
         if Path(path).is_file() and exr.is_exr(Path(path)):
-            return Light(white=1.0, linear=True)
-    return PLAIN
+            usual = Light(white=1.0, linear=True)
+    return Light(
+        usual.white if white is None else white, usual.linear if linear is None else linear
+    )
 
 
 @contextmanager

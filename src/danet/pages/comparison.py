@@ -17,7 +17,8 @@ from PIL import Image, ImageCms, features
 from danet.errors import ImageError, check_count, one_line
 from danet.files import atomic_write
 from danet.images import Picture, open_picture, to_tensor
-from danet.images.reading import check_size, upright
+from danet.images.light import PLAIN, Light
+from danet.images.reading import check_size, light_of, upright
 from danet.metrics.level import noise_level
 from danet.pages.filling import filled
 
@@ -181,7 +182,8 @@ def compare_files(
 ) -> None:
     """Write the page of `comparison_page` for the first pictures of two files.
 
-    They are turned upright, and brought to sRGB by their colour profiles.
+    They are turned upright, and brought to sRGB by their colour profiles.  OpenEXR files are shown
+    by the curve of sRGB, and clipped at white, which is 1.
 
     Args:
         before: a file that `danet.images.open_picture` takes.
@@ -202,7 +204,10 @@ def compare_files(
 
 
 def read_shown(
-    path: str | os.PathLike[str], scratch: Path | None = None, most: int | None = None
+    path: str | os.PathLike[str],
+    scratch: Path | None = None,
+    most: int | None = None,
+    light: Light | None = None,
 ) -> Image.Image:
     """The first picture of a file, upright, in sRGB and 8 bits.
 
@@ -210,6 +215,7 @@ def read_shown(
         path: as for `danet.images.open_picture`.
         scratch: as for it.
         most: pixels that it may have.
+        light: how its numbers stand for light; by default by `danet.images.reading.light_of`.
 
     Raises:
         TooLargeError: it has more.
@@ -224,7 +230,7 @@ def read_shown(
                 check_size(pixels.shape[1], pixels.shape[0])
                 if most is not None and pixels.shape[0] * pixels.shape[1] > most:
                     raise TooLargeError("too large for a page")
-            image = Image.fromarray(_bytes(pixels))
+            image = Image.fromarray(_bytes(pixels, light or light_of(path)))
         except ImageError as error:
             raise type(error)(f"{path}: {error}") from error
     profile = io.BytesIO(frame.info.get("icc_profile") or b"")
@@ -246,9 +252,9 @@ def _address(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _bytes(picture: Picture) -> NDArray[np.uint8]:
+def _bytes(picture: Picture, light: Light = PLAIN) -> NDArray[np.uint8]:
     """H x W x 3 of one picture."""
-    tensor, _ = to_tensor(picture)
+    tensor, _ = to_tensor(picture, light)
     if len(tensor) != 1:
         raise ImageError(f"{len(tensor)} pictures in one tensor; give them one by one")
     pixels = np.rint(tensor[0].detach().cpu().permute(1, 2, 0).numpy() * 255)

@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +16,8 @@ from PIL import Image
 
 from danet.errors import ConfigError, one_line
 from danet.files import atomic_write
+from danet.images.light import Light
+from danet.images.reading import light_of
 from danet.pages.comparison import TooLargeError, compare, read_shown
 from danet.pages.filling import filled
 
@@ -37,6 +39,7 @@ class Report:
     Args:
         folder: where the pages are written to; made if need be.
         pictures: the names of all pictures, by whose order the pages are numbered.
+        light: gives how the numbers of a file that is read, and of its result, stand for light.
 
     Raises:
         ConfigError: the folder has an ``index.html`` that is no report, which would be lost.
@@ -53,8 +56,13 @@ class Report:
         ['1-a.png.html', 'index.html']
     """
 
-    def __init__(self, folder: str | os.PathLike[str], pictures: Sequence[object]) -> None:
-        self._folder = Path(folder)
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        pictures: Sequence[object],
+        light: Callable[[Path], Light] = light_of,
+    ) -> None:
+        self._folder, self._light = Path(folder), light
         self._numbers = {str(picture): number for number, picture in enumerate(pictures, 1)}
         self._shown: dict[int, str] = {}
         self._faults: dict[int, str] = {}
@@ -107,9 +115,10 @@ class Report:
 
     def _page(self, number: int, picture: str, before: Path, after: Path) -> str:
         """Write the page of a picture, and give its part of the index."""
+        light = self._light(before)
         try:
             first, second = (
-                read_shown(path, self._folder, _MOST_PIXELS) for path in (before, after)
+                read_shown(path, self._folder, _MOST_PIXELS, light) for path in (before, after)
             )
         except TooLargeError:
             return f"<li>{_escaped(picture)}<span>done, and too large for a page</span></li>"

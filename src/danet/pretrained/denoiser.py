@@ -308,10 +308,7 @@ class Denoiser(Pretrained):
             (300, 300)
         """
         target = Path(target)
-        usual = light_of(source)
-        light = Light(
-            usual.white if white is None else white, usual.linear if linear is None else linear
-        )
+        light = light_of(source, white, linear)
         shown: Any = {"white": light.white, "linear": light.linear}
         call: Any = partial(
             self,
