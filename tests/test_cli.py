@@ -841,6 +841,17 @@ def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("word", ["half", "-1", "nan", "inf"])
+@pytest.mark.parametrize("option", ["--strength", "--chroma", "--grain", "--white"])
+def test_a_wrong_number_is_named_with_what_would_be_right(
+    option: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["denoise", "a.png", "-o", "b.png", f"{option}={word}"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(rf"argument {option}: '{word}' is not a.* number", line)
+
+
 def test_an_interrupt_ends_without_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

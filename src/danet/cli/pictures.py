@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -274,26 +274,23 @@ def _output(text: str) -> tuple[Path, bool]:
 def _strength(text: str) -> Number:
     if text == "auto":
         return "auto"
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(
-            f"{text} is neither auto nor a finite number of at least 0"
-        )
-    return value
+    return _number(text, lambda value: 0 <= value < math.inf, "auto or a finite number from 0 on")
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
+    return _number(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive, finite number")
-    return value
+    return _number(text, lambda value: 0 < value < math.inf, "a positive, finite number")
+
+
+def _number(text: str, is_right: Callable[[float], bool], right: str) -> float:
+    """The number that a word says, or an error that says what would be right."""
+    with suppress(ValueError):
+        if is_right(value := float(text)):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not {right}")
 
 
 def _denoise(options: argparse.Namespace) -> int:
