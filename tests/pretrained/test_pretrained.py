@@ -534,7 +534,9 @@ def test_a_mask_may_be_a_picture_and_is_for_every_picture_of_a_batch(denoiser: D
 @pytest.mark.parametrize(
     ("strength", "message"),
     [
-        (np.zeros((37, 51)), "the mask is of shape"),
+        (np.zeros((37, 51)), "the mask has 51 x 37 pixels, and the picture 50 x 37"),
+        (np.zeros((37, 50, 3)), r"this one \(37, 50, 3\)"),
+        (np.zeros(37), r"H x W or H x W x 2, and this one \(37, 1\)"),
         (np.full((37, 50), -1.0), "at least 0"),
         (np.full((37, 50), np.nan), "at least 0"),
         (np.zeros((37, 50, 3), np.uint8), "it has colours"),

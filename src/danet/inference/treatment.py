@@ -201,10 +201,12 @@ def strength_planes(
         if not form.grey:
             raise ImageError("a mask must be a grey picture, and it has colours")
         values = pixels[0, :1].permute(1, 2, 0).numpy()
-    if values.shape not in ((*size, 1), (*size, 2)):
+    if values.ndim != 3 or values.shape[2] not in (1, 2):
+        raise ImageError(f"a mask is H x W or H x W x 2, and this one {values.shape}")
+    if values.shape[:2] != size:
         raise ImageError(
-            f"the mask is of shape {values.shape}, and the picture has {size[0]} rows and "
-            f"{size[1]} columns"
+            f"the mask has {values.shape[1]} x {values.shape[0]} pixels, and the picture "
+            f"{size[1]} x {size[0]}; they must be of one size"
         )
     both = np.broadcast_to(values, (*size, 2)).astype(np.float32)
     whole = torch.from_numpy(both).permute(2, 0, 1)[None]
