@@ -56,7 +56,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.copymode(path, temporary)
         temporary.replace(path)
     except OSError as error:
-        raise DanetError(f"{path}: cannot be written: {error.strerror or error}") from error
+        reason = error.strerror or error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = f"{path.parent} is no folder"
+        raise DanetError(f"{path}: cannot be written: {reason}") from error
     finally:
         with suppress(OSError):  # nothing was written, or it was moved
             temporary.unlink()
