@@ -381,6 +381,11 @@ def test_a_report_shows_the_run(run: Run, capsys: pytest.CaptureFixture[str]) ->
     capsys.readouterr()
     assert run("denoise", "in", "-o", "out", "--report", "report", "--skip-existing") == 2
     assert "--report shows the pictures of one run" in error_lines(capsys)[0]
+    assert run("denoise", "in", "-o", "new", "--report", "in/bad.png") == 2
+    assert error_lines(capsys) == [
+        "in/bad.png/index.html: cannot be written: in/bad.png is no folder"
+    ]
+    assert not Path("new").exists()
 
 
 def test_a_burst_becomes_one_picture(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

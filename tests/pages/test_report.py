@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danet.errors import ConfigError, ImageError
+from danet.errors import ConfigError, DanetError, ImageError
 from danet.images import Light
 from danet.pages import Report, report
 from tests.pages.test_comparison import HOSTILE, Page, pair
@@ -103,6 +103,22 @@ def test_an_index_of_something_else_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"index\.html: no report of danet"):
         Report(tmp_path, NAMES)
     assert (tmp_path / "index.html").read_text() == "<p>mine</p>"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DanetError, match=r"file is no folder"):
+        Report(tmp_path / "file", NAMES)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_longest_names_have_pages(tmp_path: Path, pictures: tuple[Path, Path]) -> None:
+    written = Report(tmp_path, [name := 83 * "写"])
+    with written.on(name, *pictures):
+        pass
+    written.write()
+    (page,) = links(tmp_path)
+    assert Page(page.read_text(encoding="utf-8")).text["h1"] == name
 
 
 def test_the_index_needs_nothing_else(tmp_path: Path, pictures: tuple[Path, Path]) -> None:

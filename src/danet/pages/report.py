@@ -27,6 +27,8 @@ _INDEX = "index.html"
 _OWN = '<meta name="generator" content="danet">'
 # Larger pages are shown by few browsers.
 _MOST_PIXELS = 2**25
+# File systems hold names of 255 bytes, and a character has up to four.
+_LONGEST_NAME = 60
 _THUMBNAIL = 480, 384  # pixels, for screens of two to a CSS pixel
 
 
@@ -43,6 +45,7 @@ class Report:
 
     Raises:
         ConfigError: the folder has an ``index.html`` that is no report, which would be lost.
+        DanetError: the folder cannot be written to.
 
     Example:
         >>> import tempfile
@@ -71,6 +74,7 @@ class Report:
             raise ConfigError(
                 f"{index}: no report of danet, and is not replaced; name another folder"
             )
+        self.write()  # at once, so that no picture is treated where it cannot be written
 
     @contextmanager
     def on(self, picture: object, before: Path, after: Path) -> Iterator[None]:
@@ -124,7 +128,7 @@ class Report:
             return f"<li>{_escaped(picture)}<span>done, and too large for a page</span></li>"
         shown = compare(first, second, names=(Path(picture).name, after.name))
         digits = len(str(len(self._numbers)))
-        name = f"{number:0{digits}d}-{Path(picture).name}.html"
+        name = f"{number:0{digits}d}-{Path(picture).name[:_LONGEST_NAME]}.html"
         with atomic_write(self._folder / name) as temporary:
             temporary.write_text(shown.page(picture, _INDEX), encoding="utf-8")
         noisy, clean = (255 * np.sqrt(np.mean(np.square(each))) for each in shown.levels)
