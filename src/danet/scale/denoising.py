@@ -113,7 +113,7 @@ def denoise_all(
             _Worker,
             fn_constructor_kwargs={**worker, "threads": cpus, "settings": dict(settings or {})},
             batch_size=batch,
-            concurrency=workers,
+            compute=data.ActorPoolStrategy(size=workers),
             num_cpus=cpus,
             num_gpus=gpus,
             max_restarts=-1,
