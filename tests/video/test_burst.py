@@ -112,3 +112,16 @@ def test_faults_name_the_picture(denoiser: Denoiser, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"two\.gif: holds 2 pictures"):
         denoise_burst_files(denoiser, [tmp_path / "two.gif", *paths], tmp_path / "one.png")
     assert not (tmp_path / "one.png").exists()
+
+
+def test_openexr_files_are_refused(denoiser: Denoiser, tmp_path: Path) -> None:
+    exr = pytest.importorskip("OpenEXR")
+    with exr.File({"type": exr.scanlineimage}, {"Y": np.zeros((40, 50), np.float32)}) as file:
+        file.write(str(tmp_path / "a.exr"))
+    Image.new("L", (50, 40)).save(tmp_path / "b.png")
+    for paths in (
+        [tmp_path / "a.exr", tmp_path / "b.png"],
+        [tmp_path / "b.png", tmp_path / "a.exr"],
+    ):
+        with pytest.raises(ImageError, match=r"a\.exr: an OpenEXR file, whose light is linear"):
+            denoise_burst_files(denoiser, paths, tmp_path / "one.png")

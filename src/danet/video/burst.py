@@ -113,14 +113,14 @@ def denoise_burst_files(
         quality: as for `danet.images.process_file`.
 
     Raises:
-        ImageError: a file cannot be read, holds several pictures, or is of another size; or the
-            format of the target cannot hold the result.
+        ImageError: a file cannot be read, holds several pictures, is one of OpenEXR, or is of
+            another size; or the format of the target cannot hold the result.
         ConfigError: OpenCV is not installed, or a number is out of its range.
         DanetError: the target cannot be written, or the memory does not suffice.
     """
     first, *others = map(Path, sources)
     with open_picture(first) as file:
-        _check_count(first, file)
+        _check_kind(first, file)
     begun = False
     settings: Any = {"strength": strength, "grain": grain, "self_ensemble": self_ensemble}
 
@@ -138,7 +138,7 @@ def denoise_burst_files(
 def _like(path: Path, first: Path, pixels: NDArray[Any]) -> NDArray[Any]:
     """The pixels of a file that is to be of the size of the first."""
     with open_picture(path) as file:
-        _check_count(path, file)
+        _check_kind(path, file)
         own = next(file.frames).pixels
     size, other = pixels.shape[1::-1], own.shape[1::-1]
     if size != other:
@@ -149,7 +149,9 @@ def _like(path: Path, first: Path, pixels: NDArray[Any]) -> NDArray[Any]:
     return own
 
 
-def _check_count(path: Path, file: PictureFile) -> None:
+def _check_kind(path: Path, file: PictureFile) -> None:
+    if file.format == "EXR":
+        raise ImageError(f"{path}: an OpenEXR file, whose light is linear; a burst takes no such")
     if file.count > 1 and file.format != "MPO":  # there the others are previews
         raise ImageError(f"{path}: holds {file.count} pictures; give those of a burst one by one")
 
