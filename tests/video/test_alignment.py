@@ -49,6 +49,16 @@ def test_a_shifted_picture_is_laid_over_the_first(down: int, right: int) -> None
     assert weights.min() >= 0 and weights.max() <= 1
 
 
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 30), (2, 400), (11, 11), (12, 40), (13, 40), (40, 13)]
+)
+def test_small_pictures_are_laid_over_each_other(size: tuple[int, int]) -> None:
+    scene = texture(0, *size)
+    lay, weights = aligned(shot(scene, 1), shot(scene, 2))
+    assert lay(scene).shape == scene.shape and np.isfinite(lay(scene)).all()
+    assert weights.shape == size and weights.min() >= 0 and weights.max() <= 1
+
+
 def test_what_is_not_in_the_other_picture_does_not_count() -> None:
     scene = texture(0)
     other = scene.copy()

@@ -30,6 +30,8 @@ _ANOTHER = 8
 _WINDOW = 1.5
 # A grey level of 8 bits: no two pictures are compared finer.
 _LEAST = 1 / 255
+# Pixels of a side: of smaller pictures OpenCV finds no flow, and of some the process dies.
+_SMALLEST = 16
 
 
 class Shot(NamedTuple):
@@ -75,8 +77,8 @@ def aligned(shot: Shot, other: Shot) -> tuple[Any, Floats]:
     """
     cv2 = require("cv2", EXTRA, "aligning pictures")
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = search.calc(_grey(shot.clean), _grey(other.clean), None)
-    height, width = flow.shape[:2]
+    height, width = shot.clean.shape[:2]
+    flow = search.calc(_grey(shot.clean), _grey(other.clean), None)[:height, :width]
     columns = flow[..., 0] + np.arange(width, dtype=np.float32)
     rows = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
 
@@ -138,9 +140,10 @@ def _by_pixel(values: Floats, pixels: Floats) -> Floats:
 
 
 def _grey(pixels: Floats) -> NDArray[np.uint8]:
+    """Grey levels, continued below and to the right of a small picture."""
     grey = pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=2)
     levels: NDArray[np.uint8] = np.rint(grey.clip(0, 1) * 255).astype(np.uint8)
-    return levels
+    return np.pad(levels, [(0, max(0, _SMALLEST - side)) for side in levels.shape], mode="edge")
 
 
 def _mean_square(difference: Floats) -> Floats:
