@@ -549,7 +549,9 @@ def test_a_mask_that_does_not_fit_is_refused(
         denoiser(picture(), strength=strength)
 
 
-@pytest.mark.parametrize("strength", [(1.0,), (1.0, 1.0, 1.0), (1.0, -1.0)])
+@pytest.mark.parametrize(
+    "strength", [(1.0,), (1.0, 1.0, 1.0), (1.0, -1.0), [1.0, 0.5], (None, 1.0), None]
+)
 def test_bad_strengths_of_luma_and_chroma(denoiser: Denoiser, strength: Any) -> None:
     with pytest.raises(ConfigError, match="strength is"):
         denoiser(picture(), strength=strength)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, SupportsFloat, TypeAlias
 
 import numpy as np
 import torch
@@ -79,10 +79,12 @@ class Treatment:
         if not 0 <= self.grain <= 1:
             raise ConfigError(f"grain is {self.grain}, and must be from 0 to 1")
         given = self.strength if isinstance(self.strength, tuple) else (self.strength,)
-        for value in given:
-            if isinstance(value, str):
-                raise ConfigError(f'strength is {value!r}, and must be a number or "auto"')
-            if value is not None and not (math.isfinite(value) and value >= 0):
+        for value in () if self.strength is None else given:
+            if not isinstance(value, SupportsFloat):
+                raise ConfigError(
+                    f'strength is {value!r}, and must be a number or "auto", or a tuple of two'
+                )
+            if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"strength is {value}, and must be a finite number of at least 0")
         if isinstance(self.strength, tuple) and len(self.strength) != 2:
             raise ConfigError(

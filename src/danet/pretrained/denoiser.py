@@ -244,11 +244,13 @@ class Denoiser(Pretrained):
         return found_noise(parts.cpu().numpy(), taken.cpu().numpy())
 
     def _strengths(
-        self, strength: Strength, image: Picture, light: Light
+        self, strength: Strength | None, image: Picture, light: Light
     ) -> tuple[float | tuple[float, float] | None, Latent | None]:
         """The strength of a `Treatment`, and what is joined to the pixels where it is None."""
         if isinstance(strength, Image.Image | np.ndarray):
             return None, strength_planes(strength, image)
+        if strength is None:  # which is for masks, in a Treatment
+            raise ConfigError('strength is None, and must be a number or "auto", or a mask')
         if not is_automatic(strength):
             return cast("float | tuple[float, float]", strength), None
         whole = raster(image)
