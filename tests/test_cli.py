@@ -353,7 +353,7 @@ def test_videos_are_taken_where_they_are_named(
     Path("in/clip.avi").write_bytes(write_clip(Path("clip.mkv"), scenery()).read_bytes())
     assert run("denoise", "in", "-o", "out") == 0
     assert files("out") == ["one.png"]
-    assert "2 left out for the format" in capsys.readouterr().err
+    assert "2 left out" in capsys.readouterr().err
     words = ("--temporal", "1", "--luma", "0.5", "--preserve-times", "--jobs", "2")
     assert run("denoise", "in/clip.mp4", "in/clip.avi", "in/one.png", "-o", "out", *words) == 0
     assert files("out") == ["clip.mkv", "clip.mp4", "one.png"]
@@ -425,10 +425,10 @@ def test_pictures_that_are_left_out_are_counted(
     run: Run, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     picture("in/one.png")
-    for name in ("in/two.jxl", "in/three.PSD", "in/notes.txt", "in/.four.psd"):
+    for name in ("in/two.jxl", "in/three.PSD", "in/notes.txt", "in/.four.psd", "in/five.MOV"):
         Path(name).write_text("")
     assert run(command, "in", "-o", "out") == 0
-    counts = "danet: 1 done, 0 skipped, 0 failed, 2 left out for the format"
+    counts = "danet: 1 done, 0 skipped, 0 failed, 3 left out"
     assert capsys.readouterr().err.splitlines() == [f"{counts} (--verbose names them)"]
     assert (
         run(
@@ -443,6 +443,7 @@ def test_pictures_that_are_left_out_are_counted(
     )
     *lines, summary = capsys.readouterr().err.splitlines()
     assert sorted(lines) == [
+        "danet: in/five.MOV: left out, as videos in folders are",
         "danet: in/three.PSD: left out for its format",
         "danet: in/two.jxl: left out for its format",
     ]

@@ -250,9 +250,7 @@ def test_mutated_files_end_in_a_result_or_in_one_line(
         failed.add(match[1])
     assert len(failed) == len(lines)
     done = given_files.keys() - failed
-    counts = (
-        f"{len(done)} done, 0 skipped, {len(failed)} failed, {len(rare)} left out for the format"
-    )
+    counts = f"{len(done)} done, 0 skipped, {len(failed)} failed, {len(rare)} left out"
     assert summary == f"danet: {counts} (--verbose names them)"
     assert names_in("out") == done  # and no half files
     assert {f"good_{name}" for name in good} <= done

@@ -238,11 +238,15 @@ def do_jobs(
     """Work on each picture; one that fails is reported, and the others are still done."""
     from tqdm import tqdm
 
+    from danet.video import SUFFIXES as VIDEOS
+
     def attempt(job: Job) -> str:
         picture, outputs = job
         if not outputs:
             if verbose:
-                say(f"{one_line(picture)}: left out for its format")
+                is_video = picture.suffix.lower() in VIDEOS
+                reason = ", as videos in folders are" if is_video else " for its format"
+                say(f"{one_line(picture)}: left out{reason}")
             return "left out"
         if skip_existing and all(output.exists() for output in outputs):
             return "skipped"
@@ -272,7 +276,7 @@ def do_jobs(
             summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES)
             if counts["left out"]:
                 hint = "" if verbose else " (--verbose names them)"
-                summary += f", {counts['left out']} left out for the format{hint}"
+                summary += f", {counts['left out']} left out{hint}"
             say(summary)
     return FAILED if counts["failed"] else 0
 

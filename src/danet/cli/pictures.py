@@ -44,7 +44,12 @@ the same) or the arguments are wrong, 130 or 143 when interrupted
 def add_commands(commands: Any) -> None:
     """Add the three commands to the subparsers of ``danet``."""
     denoise = commands.add_parser("denoise", help="remove the noise of pictures", epilog=_STATUS)
-    _add_picture_arguments(denoise)
+    _add_picture_arguments(
+        denoise,
+        "picture and video files, folders of pictures, or - for standard input",
+        "name the files of folders that are left out; with --strength auto, say how noisy each "
+        "picture is",
+    )
     denoise.add_argument(
         "-o",
         "--output",
@@ -164,7 +169,9 @@ def add_commands(commands: Any) -> None:
     generate = commands.add_parser(
         "generate", help="make noisy versions of clean pictures", epilog=_STATUS
     )
-    _add_picture_arguments(generate)
+    _add_picture_arguments(
+        generate, "picture files, or folders of them", "name the files of folders that are left out"
+    )
     generate.add_argument(
         "-n",
         type=at_least(1),
@@ -220,21 +227,9 @@ def add_commands(commands: Any) -> None:
     compare.set_defaults(command=_compare)
 
 
-def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "pictures",
-        nargs="+",
-        type=_input,
-        metavar="PICTURES",
-        help="picture files, or folders of them; danet denoise takes video files too, and - for "
-        "standard input",
-    )
-    parser.add_argument(
-        "--verbose",
-        action="store_true",
-        help="name the pictures of folders that are left out for their format; with --strength "
-        "auto, say how noisy each picture is",
-    )
+def _add_picture_arguments(parser: argparse.ArgumentParser, pictures: str, verbose: str) -> None:
+    parser.add_argument("pictures", nargs="+", type=_input, metavar="PICTURES", help=pictures)
+    parser.add_argument("--verbose", action="store_true", help=verbose)
     _add_max_pixels(parser, 2 * 89_478_485)  # as Pillow has it
     add_network_arguments(parser)
 
