@@ -411,6 +411,7 @@ def test_a_burst_becomes_one_picture(run: Run, capsys: pytest.CaptureFixture[str
         (["a.png", "b.png", "--burst", "--residual"], "--residual is for single pictures"),
         (["a.mp4", "b.png", "--burst"], "--burst takes picture files"),
         ([".", "--burst"], "--burst takes picture files"),
+        (["a.png", "-", "--burst"], "-: a burst takes standard input as its first"),
     ],
 )
 def test_options_of_videos_and_bursts_go_with_these(

@@ -350,6 +350,8 @@ def _check_kinds(options: argparse.Namespace) -> None:
         raise ConfigError(f"{given[0]} is for single pictures, not for videos and bursts")
     if options.burst and (videos or any(path.is_dir() for path in options.pictures)):
         raise ConfigError("--burst takes picture files, not videos or folders")
+    if options.burst and STREAM in options.pictures[1:]:
+        raise ConfigError("-: a burst takes standard input as its first picture alone")
 
 
 def _is_video(path: Path) -> bool:
