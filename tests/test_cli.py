@@ -546,6 +546,11 @@ def test_a_mask_leaves_what_is_black(run: Run) -> None:
     assert run("denoise", "noisy.png", "-o", "some.png", "--mask", "mask.png") == 0
     taken = mask[..., None] == 255
     np.testing.assert_array_equal(pixels("some.png"), np.where(taken, pixels("all.png"), noisy))
+    turned = Image.Exif()
+    turned[0x112] = 6  # of a mask that was made of the picture's file, with its metadata
+    Image.fromarray(mask).save("turned.png", exif=turned)
+    assert run("denoise", "noisy.png", "-o", "other.png", "--mask", "turned.png") == 0
+    np.testing.assert_array_equal(pixels("other.png"), pixels("some.png"))
     Image.fromarray(mask[1:]).save("mask.png")
     assert run("denoise", "noisy.png", "-o", "some.png", "--mask", "mask.png") == 2
 

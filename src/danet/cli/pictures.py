@@ -25,6 +25,7 @@ from danet.cli.jobs import (
 from danet.errors import ConfigError, DanetError, DataError, one_line
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from danet.inference.automatic import FoundNoise
@@ -392,16 +393,12 @@ def _strength_of(options: argparse.Namespace) -> Callable[[Path], _FileStrength]
     """What gives the strength of a picture: of luma and chroma, times the mask."""
     import numpy as np
 
-    from danet import images
     from danet.inference.automatic import is_automatic
 
     parts = options.luma, options.chroma
     luma, chroma = (options.strength if value is None else value for value in parts)
     asked: Any = luma if luma == chroma else (luma, chroma)
-    mask: Any = None
-    if options.mask is not None:
-        refuse_folder(options.mask)
-        mask = images.to_tensor(images.read_image(options.mask))[0][0].mean(dim=0).numpy()
+    mask: Any = None if options.mask is None else _mask(options.mask)
 
     def masked(numbers: Any) -> Strength:
         of_two = np.broadcast_to(np.asarray(numbers, np.float32), 2)
@@ -417,6 +414,20 @@ def _strength_of(options: argparse.Namespace) -> Callable[[Path], _FileStrength]
         return lambda picture: partial(found_in, picture)
     strength = masked(asked)
     return lambda _: strength
+
+
+def _mask(path: Path) -> NDArray[np.float32]:
+    """The brightness of a picture, H x W in [0, 1], as its pixels lie in the file."""
+    from danet import images
+
+    refuse_folder(path)
+    with images.open_picture(path) as file:
+        pixels = next(file.frames).pixels
+    try:
+        mask: NDArray[np.float32] = images.to_tensor(pixels)[0][0].mean(dim=0).numpy()
+    except DanetError as error:
+        raise DataError(f"{path}: {one_line(error)}") from error
+    return mask
 
 
 def _integers(pixels: NDArray[Any]) -> NDArray[Any]:
