@@ -23,7 +23,7 @@ from danet.pretrained import Denoiser
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
 
-from danet.scale import denoise_all  # noqa: E402
+from danet.scale import denoise_all, denoising  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 EXACT: Any = {"dtype": "float32", "device": "cpu"}
@@ -109,6 +109,28 @@ def test_a_worker_that_is_killed_loses_no_picture(
     assert killed
     assert (found.done, found.failed) == (12, {})
     assert files(output) == files(pictures)
+
+
+def test_a_picture_that_kills_its_worker_has_three_tries_and_ends_no_other(
+    pictures: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = tmp_path / "tries"
+
+    class Dying(denoising._Worker):
+        def _denoise(self, name: str, *rest: Any) -> None:
+            if name == "3.png":
+                with tries.open("a") as file:
+                    file.write(".")
+                os._exit(1)
+            super()._denoise(name, *rest)
+
+    monkeypatch.setattr(denoising, "_Worker", Dying)
+    settings: Any = {"weights": str(weights), "batch": 1, "settings": EXACT}
+    found = denoise_all(pictures, tmp_path / "out", **settings)
+    assert found.done == 11
+    assert list(found.failed) == ["3.png"]
+    assert "the worker died 3 times" in found.failed["3.png"]
+    assert tries.read_text() == "..."
 
 
 def test_a_huge_array_is_shared_by_the_workers_and_is_as_in_one_piece(

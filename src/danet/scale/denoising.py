@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections import defaultdict
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TextIO, TypeAlias
+
+from tqdm import tqdm
 
 from danet.data.pictures import PIXEL_FILES, files_in
 from danet.errors import DanetError, DataError, check_count, one_line, require
@@ -96,8 +99,10 @@ def denoise_all(
         past = {part for part, row in _rows(manifest).items() if row["status"] == "done"}
         is_parquet = source.suffix == ".parquet" or next(source.glob("*.parquet"), None) is not None
         _start(ray)
+        context = data.DataContext.get_current()
         # Workers that die have three tries, and a batch that kills them does not end the others.
-        data.DataContext.get_current().max_errored_blocks = -1
+        context.max_errored_blocks = -1
+        context.enable_progress_bars = False
         if is_parquet:
             read = data.read_parquet(
                 str(source), columns=["name", "bytes"], ray_remote_args={"num_cpus": 0}
@@ -119,9 +124,13 @@ def denoise_all(
             max_restarts=-1,
             max_task_retries=_TRIES - 1,
         )
-        with manifest.open("a", encoding="utf-8") as file:
+        for handler in logging.getLogger("ray.data").handlers:
+            handler.setLevel(logging.ERROR)
+        bar = tqdm(total=len(waiting) or None, unit="picture", leave=False, disable=None)
+        with manifest.open("a", encoding="utf-8") as file, bar:
             for row in results.iter_rows() if is_parquet or waiting else ():
                 _write(file, row)
+                bar.update()
                 waiting.discard((row["name"], Band(*row["band"])))
             for name, band in sorted(waiting):
                 died = f"the worker died {_TRIES} times at it, or at another picture of its batch"
