@@ -3,7 +3,8 @@
     DANET_DATA=... python tools/release.py --name photo runs/photo-16-joint --network generator
 
 The runs are those of docs/recipes, in their order; each network is that of the last run with one,
-and the one that ships already where no run has one, or it is not asked for.  Of the notes,
+and the one that ships already where no run has one, or it is not asked for; a denoiser that
+tools/mean.py has left comes by --mean.  Of the notes,
 NAME-earlier.md has the rows of the runs that are not given, and NAME-limits.md the limits.
 """
 
@@ -94,7 +95,9 @@ The networks of "Dual Adversarial Network: Toward Real-world Noise Removal and N
 Generation" (ECCV 2020), trained by this library from random weights: a UNet of width 32 and depth 5
 as the denoiser, and `danet.networks.Modulated` of width 16 and depth 3 as the generator.
 `Denoiser()` and `NoiseGenerator()` load them.  photo-1 and photo-2 learned from the noise of
-`CameraPipeline`; the generator is that of the last run, whose denoiser does not ship.""",
+`CameraPipeline`; the generator is that of photo-16-joint, whose denoiser does not ship.  The
+denoiser is the mean of the weights of photo-7-denoiser (.35), photo-18-denoiser (.4) and
+photo-plus (.25), DANet+ on pairs that the generator made.""",
     "photo-fast": """\
 # photo-fast: a denoiser for photographs, three times as fast as photo
 
@@ -179,12 +182,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--name", choices=ABOUT, default="photo")
+    parser.add_argument("--mean", type=Path, help="a folder of the denoiser to ship")
     parser.add_argument("--network", choices=KINDS, action="append", help="by default both")
     parser.add_argument("--notes", type=Path, default=ROOT / "docs" / "recipes")
     add_data_argument(parser)
     options = parser.parse_args()
     name, shipped = options.name, SHIPPED / options.name
     install(options.runs, shipped, options.network or KINDS)
+    if options.mean:
+        network = weights.load_network(options.mean, "denoiser").half()
+        weights.save_network(network, shipped / "denoiser", "The card is in the folder above.")
     result = measure_all(name, options.data)
     table = measured_table(result)
     worse = sum(result[key]["pictures_made_worse"] for key in SETS.values())
