@@ -7,7 +7,8 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TextIO, TypeAlias
@@ -93,16 +94,12 @@ def denoise_all(
     ray, data = (require(module, "scale", "danet.scale") for module in ("ray", "ray.data"))
     output.mkdir(parents=True, exist_ok=True)
     manifest = output / "manifest.jsonl"
-    with locked(output / "manifest.lock", wait=False) as taken:
+    with locked(output / "manifest.lock", wait=False) as taken, _data_settings(data):
         if not taken:
             raise DanetError(f"{output}: another run writes there; wait for its end")
         past = {part for part, row in _rows(manifest).items() if row["status"] == "done"}
         is_parquet = source.suffix == ".parquet" or next(source.glob("*.parquet"), None) is not None
         _start(ray)
-        context = data.DataContext.get_current()
-        # Workers that die have three tries, and a batch that kills them does not end the others.
-        context.max_errored_blocks = -1
-        context.enable_progress_bars = False
         if is_parquet:
             read = data.read_parquet(
                 str(source), columns=["name", "bytes"], ray_remote_args={"num_cpus": 0}
@@ -124,8 +121,6 @@ def denoise_all(
             max_restarts=-1,
             max_task_retries=_TRIES - 1,
         )
-        for handler in logging.getLogger("ray.data").handlers:
-            handler.setLevel(logging.ERROR)
         bar = tqdm(total=len(waiting) or None, unit="picture", leave=False, disable=None)
         with manifest.open("a", encoding="utf-8") as file, bar:
             for row in results.iter_rows() if is_parquet or waiting else ():
@@ -137,6 +132,24 @@ def denoise_all(
                 _write(file, {"name": name, "band": band, "status": "failed", "message": died})
             _finish_bands(manifest, output, file)
         return _summary(manifest)
+
+
+@contextmanager
+def _data_settings(data: Any) -> Iterator[None]:
+    """Set Ray Data's settings, which are the whole process's, and give them back."""
+    context, handlers = data.DataContext.get_current(), logging.getLogger("ray.data").handlers
+    kept = context.max_errored_blocks, context.enable_progress_bars
+    levels = [handler.level for handler in handlers]
+    # Workers that die have three tries, and a batch that kills them does not end the others.
+    context.max_errored_blocks, context.enable_progress_bars = -1, False
+    for handler in handlers:
+        handler.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        context.max_errored_blocks, context.enable_progress_bars = kept
+        for handler, level in zip(handlers, levels, strict=True):
+            handler.setLevel(level)
 
 
 def _start(ray: Any) -> None:
