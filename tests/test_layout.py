@@ -15,7 +15,7 @@ FLOORS = {
     name: floor
     for floor, names in enumerate(
         [
-            "errors",
+            "arrays errors lazy",
             "files devices filters rules",
             "networks images",
             "noise data inference weights",

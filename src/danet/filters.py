@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
+
+from danet.arrays import continued, is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["TAPS_3", "TAPS_5", "TAPS_7", "between", "smooth"]
 
@@ -14,7 +19,10 @@ TAPS_5 = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 TAPS_7 = (1 / 32, 3.5 / 32, 7 / 32, 9 / 32, 7 / 32, 3.5 / 32, 1 / 32)
 
 
-def smooth(images: Tensor, taps: Sequence[float]) -> Tensor:
+_ArrayT = TypeVar("_ArrayT", NDArray[Any], "Tensor")
+
+
+def smooth(images: _ArrayT, taps: Sequence[float]) -> _ArrayT:
     """Filter each channel by the outer product of ``taps`` with itself, reflecting at the border.
 
     Args:
@@ -22,28 +30,38 @@ def smooth(images: Tensor, taps: Sequence[float]) -> Tensor:
         taps: an odd number of weights, such as ``TAPS_5``.
 
     Returns:
-        A tensor of the same shape.
+        The same for tensors as for arrays.
 
     Example:
-        >>> import torch
-        >>> smooth(torch.ones(1, 3, 8, 8), TAPS_5).mean().item()
+        >>> import numpy as np
+        >>> smooth(np.ones((1, 3, 8, 8)), TAPS_5).mean().item()
         1.0
     """
-    radius = len(taps) // 2
-    padded = F.pad(images, (radius,) * 4, mode="reflect")
-    if not images.requires_grad:
-        # Sums of shifted views, one direction after the other: on a CPU twice as fast as the
-        # convolution, whose backward pass is the faster one.
-        for dim, size in ((2, images.shape[2]), (3, images.shape[3])):
-            total = padded.narrow(dim, 0, size) * taps[0]
-            for shift, tap in enumerate(taps[1:], start=1):
-                total.add_(padded.narrow(dim, shift, size), alpha=tap)
-            padded = total
-        return padded
-    channels = images.shape[1]
-    row = images.new_tensor(taps)
+    padded = continued(images, (len(taps) // 2,) * 4, "reflect")
+    if is_tensor(images) and images.requires_grad:
+        return _convolved(padded, taps)
+    # Sums of shifted views, one direction after the other: on a CPU twice as fast as the
+    # convolution, whose backward pass is the faster one.
+    for axis, size in ((2, images.shape[2]), (3, images.shape[3])):
+        views = (padded[(slice(None),) * axis + (slice(n, n + size),)] for n in range(len(taps)))
+        total = next(views) * taps[0]
+        for view, tap in zip(views, taps[1:], strict=True):
+            if is_tensor(total):
+                total.add_(view, alpha=tap)
+            else:
+                total += tap * view
+        padded = total
+    smoothed: _ArrayT = padded
+    return smoothed
+
+
+def _convolved(padded: Tensor, taps: Sequence[float]) -> Tensor:
+    from torch.nn.functional import conv2d
+
+    channels = padded.shape[1]
+    row = padded.new_tensor(taps)
     kernel = (row[:, None] * row).expand(channels, 1, -1, -1)
-    return F.conv2d(padded, kernel, groups=channels)
+    return conv2d(padded, kernel, groups=channels)
 
 
 def between(values: Tensor, places: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def denoise_jobs(paths: list[Path], output: Path, is_folder: bool, recursive: bo
         ConfigError: the output is a file or standard output, and the pictures are several; or it is
             a folder, and the picture is standard input, which has no name.
     """
-    from danet.data.pictures import PIXEL_FILES
+    from danet.images.reading import PIXEL_FILES
 
     if output == STREAM:
         if len(paths) > 1 or paths[0].is_dir():
@@ -124,8 +124,8 @@ def _jobs_of(
 
     A folder without pictures is given itself, for ``refuse_folder`` when its turn comes.
     """
-    from danet.data.pictures import PIXEL_FILES
     from danet.images import RAW
+    from danet.images.reading import PIXEL_FILES
     from danet.video import SUFFIXES as VIDEOS
 
     if not path.is_dir():

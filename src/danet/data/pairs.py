@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from danet.data.pictures import PIXEL_FILES, Pixels, check_same_size, files_in, read_picture
+from danet.data.pictures import Pixels, check_same_size, files_in, read_picture
 from danet.errors import DataError
+from danet.images.reading import PIXEL_FILES
 
 __all__ = ["Pair", "fingerprint", "folder_pairs", "read_pair", "spread"]
 

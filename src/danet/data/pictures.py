@@ -13,7 +13,6 @@ from danet import images
 from danet.errors import DataError, ImageError, one_line
 
 __all__ = [
-    "PIXEL_FILES",
     "Pixels",
     "check_same_size",
     "files_in",
@@ -25,8 +24,6 @@ __all__ = [
 
 # A picture as it is trained on, H x W x 3.
 Pixels: TypeAlias = NDArray[np.uint8 | np.uint16]
-
-PIXEL_FILES = images.READABLE | {".npy"}
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -1,41 +1,47 @@
-"""Pictures of every kind to tensors and back."""
+"""Pictures to arrays and back, as the networks take them; `danet.images.tensors` adds tensors."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
-from torch import Tensor
 
 from danet.errors import ImageError
 from danet.images.light import PLAIN, Light
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
 __all__ = [
+    "CHANNELS",
+    "GREY_ALPHA",
     "ImageForm",
     "Picture",
-    "difference_from_tensor",
-    "from_tensor",
+    "check_floats",
+    "colours_of",
+    "difference_from_array",
+    "difference_of",
+    "from_array",
     "plain_mode",
-    "stack",
-    "to_tensor",
+    "to_array",
 ]
 
-Picture: TypeAlias = Image.Image | NDArray[Any] | Tensor
+Picture: TypeAlias = "Image.Image | NDArray[Any] | Tensor"
+_ArrayT = TypeVar("_ArrayT", NDArray[Any], "Tensor")
 
 # Rounding and resizing leave floats this far outside [0, 1]; a mistaken range, much farther.
 _TOLERANCE = 0.01
 _INTEGERS = (np.uint8, np.uint16)
 _FLOATS = (np.float16, np.float32, np.float64)
-_TORCH_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_CHANNELS = (1, 2, 3, 4)  # grey, grey and alpha, RGB, RGBA
-_GREY_ALPHA = 2
+CHANNELS = (1, 2, 3, 4)  # grey, grey and alpha, RGB, RGBA
+GREY_ALPHA = 2
 
 # PIL modes whose pixels can be taken and given back as they are, and what becomes of others.
 _HELD_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B", "F")
@@ -47,112 +53,86 @@ _KEPT_INFO = ("exif", "icc_profile", "dpi")
 
 @dataclass(frozen=True, eq=False)
 class ImageForm:
-    """What a picture was before `to_tensor`, so that `from_tensor` can make it that again.
+    """What a picture was before `to_array` or `to_tensor`, so that it can be made that again.
 
     Attributes:
         kind: the library that the picture belongs to.
         dtype: type of its values.
         axes: number of its axes.
         grey: whether it had one colour channel.
-        device: where it lay.
+        device: where a tensor lay.
         alpha: its transparency, in its own type and layout.
         info: exif, icc_profile and dpi of a PIL image, those that it has.
         light: how its numbers stand for light.
         given: its colours, N x C x H x W, integers divided by the largest of their type; None for
             `PLAIN` light.
-        seen: the tensor that was made of them; None for `PLAIN` light.
+        seen: what was made of them; None for `PLAIN` light.
     """
 
     kind: Literal["pil", "numpy", "torch"]
     dtype: np.dtype[Any] | torch.dtype
     axes: int
     grey: bool
-    device: torch.device
+    device: torch.device | None = None
     alpha: NDArray[Any] | Tensor | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
     light: Light = PLAIN
-    given: Tensor | None = None
-    seen: Tensor | None = None
+    given: Any = None
+    seen: Any = None
 
 
-def to_tensor(image: Picture, light: Light = PLAIN) -> tuple[Tensor, ImageForm]:
-    """Turn a picture of any supported kind into what the networks take.
-
-    Integers are divided by the largest of their type.  Grey becomes three equal channels, and
-    transparency is set aside.  A PIL image of mode P, 1, CMYK or another that has no plain
-    channels is converted to L, LA, RGB or RGBA first, and comes back in that mode; so does
-    an L or RGB image with a transparent colour, which becomes LA or RGBA.  CMYK and LAB are
-    converted to sRGB by their colour profile where they have a good one.
+def to_array(
+    image: Image.Image | NDArray[Any], light: Light = PLAIN
+) -> tuple[NDArray[np.float32], ImageForm]:
+    """Turn a PIL image or an array into what the networks take, without PyTorch.
 
     Args:
-        image: a PIL image; a NumPy array, H x W or H x W x C, of uint8, uint16 or float in
-            [0, 1]; or a torch tensor, C x H x W or N x C x H x W, of float in [0, 1].  C is 1
-            (grey), 2 (grey and alpha), 3 or 4 (RGBA).  It is left as it is.
+        image: as for `danet.images.to_tensor`, but for tensors.
         light: how its numbers stand for light.
 
     Returns:
-        A new float32 tensor, N x 3 x H x W in [0, 1], on the device of the picture and
-        differentiable with respect to it, and the form for `from_tensor`.
+        A new float32 array, 1 x 3 x H x W in [0, 1], and the form for `from_array`.
 
     Raises:
-        ImageError: the picture is of another type or shape, is empty or a masked array, holds NaN
-            or infinity, or floats outside [0, 1] without a ``white``; or integers with one.
+        ImageError: as `danet.images.to_tensor`.
 
     Example:
-        >>> tensor, form = to_tensor(np.full((45, 70), 255, np.uint8))
-        >>> tensor.shape, float(tensor.max())
-        (torch.Size([1, 3, 45, 70]), 1.0)
-        >>> from_tensor(tensor, form).shape
+        >>> array, form = to_array(np.full((45, 70), 255, np.uint8))
+        >>> array.shape, float(array.max())
+        ((1, 3, 45, 70), 1.0)
+        >>> from_array(array, form).shape
         (45, 70)
     """
     if isinstance(image, Image.Image):
         held = plain_mode(image)
-        tensor, form = _from_array(np.asarray(held), light)
+        array, form = _from_pixels(np.asarray(held), light)
         info = {key: held.info[key] for key in _KEPT_INFO if key in held.info}
-        return tensor, replace(form, kind="pil", info=info)
+        return array, replace(form, kind="pil", info=info)
     if isinstance(image, np.ma.MaskedArray):
         raise ImageError(
             "a masked array has pixels without values; take image.filled(value), which has them"
         )
     if isinstance(image, np.ndarray):
-        return _from_array(np.asarray(image), light)
-    if isinstance(image, Tensor):
-        return _from_torch(image, light)
+        return _from_pixels(np.asarray(image), light)
     raise ImageError(
         f"a picture must be a PIL image, a NumPy array or a torch tensor, not "
         f"{type(image).__name__}; danet.images.read_image reads one from a file"
     )
 
 
-def from_tensor(tensor: Tensor, form: ImageForm) -> Picture:
-    """Turn a result into a picture of the kind that `to_tensor` was given.
-
-    Values are clamped to [0, 1], and rounded for integer types.  A grey picture takes the mean
-    of the channels.  Where its light is not plain, each number changes by as much light as what
-    was seen of it; one that is seen as before is as before.
+def from_array(array: NDArray[Any], form: ImageForm) -> Image.Image | NDArray[Any]:
+    """Turn a result into a PIL image or an array, as `danet.images.from_tensor` does.
 
     Args:
-        tensor: N x 3 x H x W.
-        form: what `to_tensor` gave along with the tensor.
-
-    Returns:
-        A picture of the same kind, type, shape, device, transparency and PIL info; a torch
-        tensor is differentiable.
+        array: 1 x 3 x H x W.
+        form: what `to_array` gave along with the array.
     """
-    tensor = _merged(tensor, form).clamp(0, 1)
-    if form.given is not None and form.seen is not None:
-        before = form.seen[:, : tensor.shape[1]]
-        tensor = form.given + form.light.change(before, tensor.to(before.device))
-    if isinstance(form.dtype, torch.dtype):
-        tensor = tensor.to(form.device, form.dtype)
-        if isinstance(form.alpha, Tensor):
-            tensor = torch.cat([tensor, form.alpha], dim=1)
-        return tensor if form.axes == 4 else tensor[0]
-    array = tensor[0].permute(1, 2, 0).detach().cpu().numpy()
+    array = colours_of(array, form)[0].transpose(1, 2, 0)
+    assert isinstance(form.dtype, np.dtype)  # as of all that is no tensor
     if form.dtype.kind == "u":
         array = np.rint(array * np.iinfo(form.dtype).max)
     if form.alpha is not None:
-        array = np.concatenate([array, form.alpha], axis=2)
+        array = np.concatenate([array, np.asarray(form.alpha)], axis=2)
     array = array.astype(form.dtype)  # last: concatenation changes the order of bytes
     array = np.ascontiguousarray(array if form.axes == 3 else array[..., 0])
     if form.kind == "numpy":
@@ -162,48 +142,45 @@ def from_tensor(tensor: Tensor, form: ImageForm) -> Picture:
     return image
 
 
-def difference_from_tensor(tensor: Tensor, form: ImageForm) -> NDArray[np.float32] | Tensor:
-    """Turn a difference of pictures into an array or tensor in the layout of a picture.
+def difference_from_array(array: NDArray[Any], form: ImageForm) -> NDArray[np.float32]:
+    """Turn a difference into an array, as `danet.images.difference_from_tensor` does.
 
     Args:
-        tensor: N x 3 x H x W, of any sign and size.
-        form: what `to_tensor` gave along with the picture.
-
-    Returns:
-        For a tensor, a float32 tensor of its layout and device, differentiable; for others,
-        a float32 array, H x W or H x W x C.  C is that of the picture without transparency.
+        array: 1 x 3 x H x W, of any sign and size.
+        form: what `to_array` gave along with the picture.
     """
-    tensor = _merged(tensor, form)
-    if form.seen is not None:
-        before = form.seen[:, : tensor.shape[1]]
-        tensor = form.light.change(before - tensor.to(before.device), before)
-    if form.kind == "torch":
-        tensor = tensor.to(form.device)
-        return tensor if form.axes == 4 else tensor[0]
-    array: NDArray[np.float32] = tensor[0].permute(1, 2, 0).detach().cpu().numpy()
+    found: NDArray[np.float32] = difference_of(array, form)[0].transpose(1, 2, 0)
     flat = form.axes == 2 or (form.grey and form.alpha is not None)
-    return np.ascontiguousarray(array[..., 0] if flat else array)
+    return np.ascontiguousarray(found[..., 0] if flat else found)
 
 
-def stack(pictures: Sequence[Any]) -> list[Image.Image] | NDArray[Any] | Tensor:
-    """Join pictures of one kind and shape along a new leading axis; PIL images become a list.
+def colours_of(result: _ArrayT, form: ImageForm) -> _ArrayT:
+    """The numbers that a picture has for a result, N x 3 x H x W: N x C x H x W, C being 1 or 3.
 
-    Example:
-        >>> stack([np.zeros((4, 5)), np.ones((4, 5))]).shape
-        (2, 4, 5)
+    They are in [0, 1].  Where its light is not plain, each number changes by as much light as what
+    was seen of it.
     """
-    if isinstance(pictures[0], Tensor):
-        return torch.stack(list(pictures))
-    return np.stack(pictures) if isinstance(pictures[0], np.ndarray) else list(pictures)
+    shown: _ArrayT = _merged(result, form).clip(0, 1)
+    if form.seen is None:
+        return shown
+    changed: _ArrayT = form.given + form.light.change(form.seen, shown)
+    return changed
 
 
-def _merged(tensor: Tensor, form: ImageForm) -> Tensor:
+def difference_of(result: _ArrayT, form: ImageForm) -> _ArrayT:
+    """The numbers that are taken from a picture for a residual, both as of `colours_of`."""
+    taken = _merged(result, form)
+    return taken if form.seen is None else form.light.change(form.seen - taken, form.seen)
+
+
+def _merged(result: _ArrayT, form: ImageForm) -> _ArrayT:
     """N x 3 x H x W, or N x 1 x H x W with the mean of the channels for a grey picture."""
     if not form.grey:
-        return tensor
+        return result
     # The mean of the differences, so that three equal channels give exactly their value.
-    first = tensor[:, :1]
-    return first + (tensor - first).mean(dim=1, keepdim=True)
+    first = result[:, :1]
+    merged: _ArrayT = first + ((result[:, 1:2] - first) + (result[:, 2:] - first)) / 3
+    return merged
 
 
 def plain_mode(image: Image.Image) -> Image.Image:
@@ -251,12 +228,12 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
 
-def _from_array(array: NDArray[Any], light: Light) -> tuple[Tensor, ImageForm]:
+def _from_pixels(array: NDArray[Any], light: Light) -> tuple[NDArray[np.float32], ImageForm]:
     if array.dtype.newbyteorder("=") not in _INTEGERS + _FLOATS:
         raise ImageError(
             f"a picture of {array.dtype} is not supported; take uint8, uint16, or float in [0, 1]"
         )
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _CHANNELS):
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS):
         raise ImageError(
             f"an array of shape {array.shape} is no picture; it must be H x W or H x W x C "
             "with 1 to 4 channels"
@@ -264,7 +241,7 @@ def _from_array(array: NDArray[Any], light: Light) -> tuple[Tensor, ImageForm]:
     if array.size == 0:
         raise ImageError(f"the picture is empty: its shape is {array.shape}")
     stack = array[..., np.newaxis] if array.ndim == 2 else array
-    grey = stack.shape[2] <= _GREY_ALPHA
+    grey = stack.shape[2] <= GREY_ALPHA
     alpha = stack[..., -1:].copy() if stack.shape[2] in (2, 4) else None
     colours = stack[..., :1] if grey else stack[..., :3]
     if array.dtype.kind == "u":
@@ -272,50 +249,26 @@ def _from_array(array: NDArray[Any], light: Light) -> tuple[Tensor, ImageForm]:
             raise ImageError(f"white is for pictures of floats, and this one is of {array.dtype}")
         colours = colours.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
     else:
-        _check_floats(array.min(), array.max(), light)
+        check_floats(array.min(), array.max(), light)
         colours = colours.astype(np.result_type(array.dtype, np.float32))
-    given = torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))[None]
-    form = ImageForm("numpy", array.dtype, array.ndim, grey, torch.device("cpu"), alpha)
-    return _seen(given, form, light)
+    given = np.ascontiguousarray(colours.transpose(2, 0, 1))[np.newaxis]
+    seen = light.seen(given).astype(np.float32, copy=False)
+    kept: Any = {} if light == PLAIN else {"light": light, "given": given, "seen": seen}
+    form = ImageForm("numpy", array.dtype, array.ndim, grey, alpha=alpha, **kept)
+    return (np.repeat(seen, 3, axis=1) if grey else seen), form
 
 
-def _seen(given: Tensor, form: ImageForm, light: Light) -> tuple[Tensor, ImageForm]:
-    """What a network is given for colours, N x C x H x W, and what is kept of these."""
-    seen = light.seen(given).to(torch.float32)
-    seen = seen.repeat(1, 3, 1, 1) if form.grey else seen
-    if light == PLAIN:
-        return seen, form
-    return seen, replace(form, light=light, given=given, seen=seen)
+def check_floats(low: float, high: float, light: Light) -> None:
+    """Refuse floats that are not finite, or beyond what their light says.
 
+    Args:
+        low: the least of them; NaN where one of them is.
+        high: the largest of them, likewise.
+        light: how they stand for light.
 
-def _from_torch(image: Tensor, light: Light) -> tuple[Tensor, ImageForm]:
-    if image.layout != torch.strided or image.device.type == "meta":
-        raise ImageError(
-            f"a tensor of layout {image.layout} on {image.device} holds no plain pixels; "
-            "take a dense one that has values"
-        )
-    if image.dtype not in _TORCH_FLOATS:
-        raise ImageError(f"a tensor of {image.dtype} is not supported; take float in [0, 1]")
-    if image.ndim not in (3, 4) or image.shape[-3] not in _CHANNELS:
-        raise ImageError(
-            f"a tensor of shape {tuple(image.shape)} is no picture; it must be C x H x W or "
-            "N x C x H x W with 1 to 4 channels"
-        )
-    if image.numel() == 0:
-        raise ImageError(f"the picture is empty: its shape is {tuple(image.shape)}")
-    low, high = torch.aminmax(image.detach())
-    _check_floats(low.item(), high.item(), light)
-    stack = image if image.ndim == 4 else image[None]
-    grey = stack.shape[1] <= _GREY_ALPHA
-    alpha = stack[:, -1:].clone() if stack.shape[1] in (2, 4) else None
-    given = stack[:, : 1 if grey else 3]
-    given = given.to(torch.promote_types(given.dtype, torch.float32))
-    form = ImageForm("torch", image.dtype, image.ndim, grey, image.device, alpha)
-    return _seen(given, form, light)
-
-
-def _check_floats(low: float, high: float, light: Light) -> None:
-    # NaN anywhere makes both of them NaN.
+    Raises:
+        ImageError: they are.
+    """
     for value in (float(low), float(high)):
         if not math.isfinite(value):
             raise ImageError(f"the picture holds {value}; every value must be a finite number")

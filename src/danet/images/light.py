@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
+from danet.arrays import library_of
 from danet.errors import ConfigError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = ["PLAIN", "Light"]
+
+_ArrayT = TypeVar("_ArrayT", NDArray[Any], "Tensor")
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,9 @@ class Light:
         ConfigError: ``white`` is not positive and finite.
 
     Example:
-        >>> Light(white=2.0, linear=True).seen(torch.tensor([-1.0, 0.0, 0.428, 7.0]))
-        tensor([0.0000, 0.0000, 0.5000, 1.0000])
+        >>> import numpy as np
+        >>> Light(white=2.0, linear=True).seen(np.array([-1.0, 0.0, 0.428, 7.0])).round(4)
+        array([0. , 0. , 0.5, 1. ])
     """
 
     white: float | None = None
@@ -43,23 +50,26 @@ class Light:
         """The value that counts as 1."""
         return 1.0 if self.white is None else self.white
 
-    def seen(self, values: Tensor) -> Tensor:
+    def seen(self, values: _ArrayT) -> _ArrayT:
         """What a network is given for the numbers of a picture: in [0, 1]."""
-        shown = (values if self.white is None else values / self.white).clamp(0, 1)
+        shown = (values if self.white is None else values / self.white).clip(0, 1)
         if not self.linear:
             return shown
-        bright = 1.055 * shown.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-        return torch.where(shown <= 0.0031308, 12.92 * shown, bright)
+        bright = 1.055 * shown.clip(0.0031308, None) ** (1 / 2.4) - 0.055
+        curved: _ArrayT = library_of(shown).where(shown <= 0.0031308, 12.92 * shown, bright)
+        return curved
 
-    def change(self, before: Tensor, after: Tensor) -> Tensor:
+    def change(self, before: _ArrayT, after: _ArrayT) -> _ArrayT:
         """How the numbers change where what is seen of them does; 0 exactly where it does not."""
-        return self.scale * (self._light(after) - self._light(before))
+        changed: _ArrayT = self.scale * (self._light(after) - self._light(before))
+        return changed
 
-    def _light(self, shown: Tensor) -> Tensor:
+    def _light(self, shown: _ArrayT) -> _ArrayT:
         if not self.linear:
             return shown
-        bright = ((shown + 0.055).clamp_min(0.055) / 1.055) ** 2.4
-        return torch.where(shown <= 0.04045, shown / 12.92, bright)
+        bright = ((shown + 0.055).clip(0.055, None) / 1.055) ** 2.4
+        light: _ArrayT = library_of(shown).where(shown <= 0.04045, shown / 12.92, bright)
+        return light
 
 
 PLAIN = Light()

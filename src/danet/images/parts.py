@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from danet.arrays import is_tensor
 from danet.errors import ImageError
-from danet.images import Picture, to_tensor
+from danet.images.conversion import Picture, to_array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Area", "Canvas", "Raster", "check_picture", "raster"]
 
 Area: TypeAlias = tuple[slice, slice]
 
-_PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], Tensor)
+_PictureT = TypeVar("_PictureT", Image.Image, NDArray[Any], "Tensor")
 
 _STRIP = 2**22  # pixels
 
@@ -88,7 +91,7 @@ class _Array(Raster[NDArray[Any]]):
         return _Array(np.empty((*size, *self.picture.shape[2:]), self.picture.dtype))
 
 
-class _Tensor(Raster[Tensor]):
+class _Tensor(Raster["Tensor"]):
     def __init__(self, picture: Tensor) -> None:
         super().__init__(picture)
         self.size = picture.shape[-2], picture.shape[-1]
@@ -130,9 +133,9 @@ def raster(image: Picture) -> Raster[Any]:
         and image.shape[2:] in layouts
     ):
         return _Array(image)
-    if isinstance(image, Tensor) and image.numel() and image.ndim in (3, 4):
+    if is_tensor(image) and image.numel() and image.ndim in (3, 4):
         return _Tensor(image)
-    to_tensor(image)  # says what is wrong
+    _take(image)  # says what is wrong
     raise ImageError(f"the picture is empty: {image!r}")
 
 
@@ -147,7 +150,16 @@ def check_picture(image: Picture) -> None:
     rows = max(1, _STRIP // width)
     for start in range(0, height, rows):
         strip = slice(start, min(start + rows, height)), slice(0, width)
-        to_tensor(image if rows >= height else whole.part(strip))
+        _take(image if rows >= height else whole.part(strip))
+
+
+def _take(image: Picture) -> None:
+    if is_tensor(image):
+        from danet.images.tensors import to_tensor
+
+        to_tensor(image)
+    else:
+        to_array(image)
 
 
 class Canvas:

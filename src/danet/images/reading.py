@@ -20,6 +20,7 @@ from danet.images.light import PLAIN, Light
 from danet.images.metadata import GAIN_MAP, info_of, page_exif, parsed_exif
 
 __all__ = [
+    "PIXEL_FILES",
     "READABLE",
     "Frame",
     "PictureFile",
@@ -37,6 +38,7 @@ READABLE = frozenset(
     | exr.SUFFIXES
     | heif.SUFFIXES
 )
+PIXEL_FILES = READABLE | {".npy"}
 
 # No others are tried: some of Pillow's readers start programs, or take anything for theirs.
 _FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")

@@ -11,6 +11,7 @@ from itertools import islice, product
 from numbers import Integral
 from typing import Any, NamedTuple, TypedDict, cast
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from danet.errors import ConfigError, DanetError
 from danet.images import ImageForm, Picture, to_tensor
 from danet.images.parts import Area, Canvas, Raster, raster
-from danet.inference.memory import bytes_per_pixel, free_memory, give_back, is_out_of_memory
+from danet.inference.footprint import bytes_per_pixel
+from danet.inference.memory import IN_TRANSIT, SHARE, free_memory, give_back, is_out_of_memory
 from danet.inference.pipeline import run_tiled
 from danet.inference.runtimes import Network, Predict, Runtime
 from danet.inference.sizes import BORDER, crop, pad, padded_length
@@ -29,14 +31,9 @@ __all__ = ["Engine", "EngineSettings", "Latent"]
 
 # What is joined to some of the pictures of a tensor, for an area of each, which may reach beyond
 # it: N x C x h x w.
-Latent = Callable[[range, Area], Tensor]
+Latent = Callable[[range, Area], Tensor | NDArray[np.float32]]
 
-# Of the memory that is free.
-_SHARE = 0.5
 _PLAIN = Treatment()
-# Bytes a pixel of the parts that are read ahead, converted and written behind: eight copies of
-# three channels in float32.
-_IN_TRANSIT = 8 * 3 * 4
 # Joined beyond this, small pictures are no faster.
 _BATCH_PIXELS = 2**21
 
@@ -168,7 +165,7 @@ class Engine:
         """
         devices = self.runtime.devices(self.network)
         longest = max(self.runtime.resolved_dtype(device).itemsize for device in devices)
-        return longest / torch.float32.itemsize * bytes_per_pixel(self.network) + _IN_TRANSIT
+        return longest / torch.float32.itemsize * bytes_per_pixel(self.network) + IN_TRANSIT
 
     @property
     def _halo(self) -> int | None:
@@ -207,7 +204,7 @@ class Engine:
     def _budget(self) -> float:
         """What the device with the least memory has for each network that is on it."""
         # No smaller tile is left to fall back to where the whole is needed.
-        share = 1 if self._halo is None else _SHARE
+        share = 1 if self._halo is None else SHARE
         limit, devices = self.settings.max_memory, self.runtime.devices(self.network)
         budgets = []
         for device in devices:
@@ -305,7 +302,8 @@ class Engine:
             pixels = pad(pixels, tile.beyond)
             if latent is None:
                 return pixels
-            return torch.cat([pixels, latent(group, tile.window).to(pixels.device)], dim=1)
+            joined = torch.as_tensor(latent(group, tile.window), device=pixels.device)
+            return torch.cat([pixels, joined], dim=1)
 
         def write(item: tuple[int, int, int], result: Tensor) -> None:
             tile, canvas, group = tiles[item[0]], canvases[item[1]], groups[item[2]]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
+
+from danet.arrays import continued
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["BORDER", "Margins", "crop", "margins", "pad", "padded_length"]
 
@@ -15,6 +19,8 @@ BORDER = 16
 
 Margins: TypeAlias = tuple[int, int, int, int]
 """Pixels above, below, on the left and on the right."""
+
+_ArrayT = TypeVar("_ArrayT", NDArray[Any], "Tensor")
 
 
 def padded_length(length: int, multiple: int, border: int = 0) -> int:
@@ -44,14 +50,14 @@ def margins(size: Sequence[int], multiple: int, border: int = 0) -> Margins:
     return border, below, border, right
 
 
-def pad(tensor: Tensor, missing: Margins) -> Tensor:
+def pad(tensor: _ArrayT, missing: Margins) -> _ArrayT:
     """Continue a picture beyond its sides.
 
     The pixels are a reflection, as in the authors' program, as far as the picture reaches:
     size - 1 pixels.  What is still missing repeats the last row or column.
 
     Args:
-        tensor: N x C x H x W, at least 1 x 1 pixel.
+        tensor: N x C x H x W, at least 1 x 1 pixel; or an array of that shape.
         missing: how far to continue it.
 
     Returns:
@@ -66,17 +72,15 @@ def pad(tensor: Tensor, missing: Margins) -> Tensor:
         (torch.Size([1, 3, 48, 80]), True)
     """
     height, width = tensor.shape[-2:]
-    above, below, left, right = missing
-    wanted = (left, right, above, below)
-    reach = (width - 1, width - 1, height - 1, height - 1)
-    mirrored = [min(pixels, most) for pixels, most in zip(wanted, reach, strict=True)]
+    reach = (height - 1, height - 1, width - 1, width - 1)
+    mirrored = [min(pixels, most) for pixels, most in zip(missing, reach, strict=True)]
     if any(mirrored):
-        tensor = F.pad(tensor, mirrored, mode="reflect")
-    rest = [pixels - done for pixels, done in zip(wanted, mirrored, strict=True)]
-    return F.pad(tensor, rest, mode="replicate") if any(rest) else tensor
+        tensor = continued(tensor, mirrored, "reflect")
+    rest = [pixels - done for pixels, done in zip(missing, mirrored, strict=True)]
+    return continued(tensor, rest, "replicate") if any(rest) else tensor
 
 
-def crop(tensor: Tensor, missing: Margins) -> Tensor:
+def crop(tensor: _ArrayT, missing: Margins) -> _ArrayT:
     """Take the picture out of what `pad` gave: a view of it."""
     height, width = tensor.shape[-2:]
     above, below, left, right = missing

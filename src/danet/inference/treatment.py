@@ -5,22 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, SupportsFloat, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, TypeAlias, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from danet.arrays import is_tensor, library_of
 from danet.errors import ConfigError, ImageError
 from danet.filters import TAPS_7, smooth
-from danet.images import ImageForm, Picture, difference_from_tensor, from_tensor, to_tensor
+from danet.images.conversion import (
+    ImageForm,
+    Picture,
+    difference_from_array,
+    from_array,
+    to_array,
+)
 from danet.images.light import PLAIN, Light
 from danet.images.parts import Area, raster
 from danet.inference.ensemble import self_ensemble, views
 from danet.inference.sizes import crop, pad
 from danet.inference.tiling import Tile
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Number",
@@ -39,6 +47,8 @@ Number: TypeAlias = float | Literal["auto"]
 Strength: TypeAlias = Number | tuple[Number, Number] | Image.Image | NDArray[Any]
 """One number, two for luma and chroma, or a mask of the picture's size."""
 
+_ArrayT = TypeVar("_ArrayT", NDArray[Any], "Tensor")
+
 # The weights of red, green and blue in luma: ITU-R BT.601.
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -46,6 +56,8 @@ _LUMA = (0.299, 0.587, 0.114)
 @dataclass(frozen=True)
 class Treatment:
     """How much of what a network does is done to a picture, and what is given of it.
+
+    The pixels are tensors of PyTorch or arrays of NumPy.
 
     Attributes:
         strength: how much of the noise that the network finds is taken: 0 none, 1 all, and above 1
@@ -65,8 +77,8 @@ class Treatment:
 
     Example:
         >>> half = Treatment(strength=0.5)
-        >>> half.tensor(torch.zeros_like, torch.full((1, 3, 16, 16), 0.5)).mean()
-        tensor(0.2500)
+        >>> half.tensor(np.zeros_like, np.full((1, 3, 16, 16), 0.5)).mean().item()
+        0.25
     """
 
     strength: float | tuple[float, float] | None = 1.0
@@ -91,7 +103,7 @@ class Treatment:
                 f"strength is {self.strength}, and must be one number, or two: luma, chroma"
             )
 
-    def tensor(self, predict: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+    def tensor(self, predict: Callable[[_ArrayT], _ArrayT], pixels: _ArrayT) -> _ArrayT:
         """Treat a part of a picture, with the result of the whole.
 
         Args:
@@ -104,43 +116,50 @@ class Treatment:
             `finish`, where grain is given back: the luma of the noise, and the share that is taken
             of it, as two more channels.
         """
+        seen = pixels[:, :3] if self.strength is None else pixels
+        cleaned = self_ensemble(seen, predict) if self.self_ensemble else predict(seen)
+        if is_tensor(pixels):  # the network may be elsewhere
+            pixels = pixels.to(cleaned.device)
         shares: Any = self.strength
         if shares is None:
-            pixels, planes = pixels[:, :3], pixels[:, 3:]
-        cleaned = self_ensemble(pixels, predict) if self.self_ensemble else predict(pixels)
-        pixels = pixels.to(cleaned.device)
-        if shares is None:
-            shares = planes.to(cleaned.device).split(1, dim=1)
+            shares = pixels[:, 3:4], pixels[:, 4:]
+            pixels = pixels[:, :3]
         if isinstance(shares, tuple):
             result = pixels - _scaled(pixels - cleaned, *shares)
         else:
-            result = cleaned if shares == 1 else torch.lerp(pixels, cleaned, shares)
-        given = pixels - result if self.residual else result
+            result = cleaned if shares == 1 else pixels + shares * (cleaned - pixels)
+        given: _ArrayT = pixels - result if self.residual else result
         if not self.grain:
             return given
         luma = _luma(pixels - cleaned)
         share = shares[0] if isinstance(shares, tuple) else shares
-        return torch.cat([given, luma, share * torch.ones_like(luma)], dim=1)
+        library = library_of(luma)
+        joined: _ArrayT = library.concatenate([given, luma, share * library.ones_like(luma)], 1)
+        return joined
 
     @property
     def reach(self) -> int:
         """How many pixels around a part of a picture `finish` needs."""
         return len(TAPS_7) // 2 if self.grain else 0
 
-    def finish(self, tensor: Tensor) -> Tensor:
+    def finish(self, pixels: _ArrayT) -> _ArrayT:
         """Give the grain back to what `tensor` gave, without what is beyond the picture."""
         if not self.grain:
-            return tensor
-        result, luma, share = tensor.split((3, 1, 1), dim=1)
+            return pixels
+        result, luma, share = pixels[:, :3], pixels[:, 3:4], pixels[:, 4:]
         around = (self.reach,) * 4
         fine = luma - crop(smooth(pad(luma, around), TAPS_7), around)
-        grain: Tensor = self.grain * share * fine
-        given: Tensor = result - grain if self.residual else result + grain
+        grain = self.grain * share * fine
+        given: _ArrayT = result - grain if self.residual else result + grain
         return given
 
-    def picture(self, tensor: Tensor, form: ImageForm) -> Picture:
+    def picture(self, result: NDArray[Any] | Tensor, form: ImageForm) -> Picture:
         """Turn what `tensor` gave into a picture, or a difference, of a form."""
-        return (difference_from_tensor if self.residual else from_tensor)(tensor, form)
+        if not is_tensor(result):
+            return (difference_from_array if self.residual else from_array)(result, form)
+        from danet.images.tensors import difference_from_tensor, from_tensor
+
+        return (difference_from_tensor if self.residual else from_tensor)(result, form)
 
 
 @dataclass(frozen=True)
@@ -149,31 +168,34 @@ class Spread(Treatment):
 
     residual: bool = True
 
-    def tensor(self, predict: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+    def tensor(self, predict: Callable[[Any], Any], pixels: Any) -> Any:
         """As that of `Treatment`, but gives the standard deviation."""
-        mean = squares = torch.zeros(())
+        mean: Any = 0.0
+        squares: Any = 0.0
         # Welford's sums: the eight results need not be held at once.
         for count, view in enumerate(views(pixels, predict), 1):
-            result = view.clamp(0, 1)
+            result = view.clip(0, 1)
             difference = result - mean
             mean = mean + difference / count
             squares = squares + difference * (result - mean)
-        return (squares / 7).sqrt()
+        return (squares / 7) ** 0.5
 
 
-def _scaled(noise: Tensor, luma: Any, chroma: Any) -> Tensor:
+def _scaled(noise: _ArrayT, luma: Any, chroma: Any) -> _ArrayT:
     """Noise, N x 3 x H x W, with its luma and its chroma multiplied by factors."""
-    scaled: Tensor = chroma * noise + (luma - chroma) * _luma(noise)
+    scaled: _ArrayT = chroma * noise + (luma - chroma) * _luma(noise)
     return scaled
 
 
-def _luma(noise: Tensor) -> Tensor:
-    return (noise * noise.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+def _luma(noise: _ArrayT) -> _ArrayT:
+    red, green, blue = _LUMA
+    luma: _ArrayT = red * noise[:, :1] + green * noise[:, 1:2] + blue * noise[:, 2:]
+    return luma
 
 
 def strength_planes(
     strength: Image.Image | NDArray[Any], image: Picture
-) -> Callable[[range, Area], Tensor]:
+) -> Callable[[range, Area], NDArray[np.float32]]:
     """Strengths of each pixel of a picture, as the engine joins them to its parts.
 
     Args:
@@ -191,7 +213,7 @@ def strength_planes(
     Example:
         >>> planes = strength_planes(np.full((45, 70), 0.5), np.zeros((45, 70, 3)))
         >>> planes(range(1), (slice(-3, 48), slice(0, 70))).shape
-        torch.Size([1, 2, 51, 70])
+        (1, 2, 51, 70)
     """
     size = raster(image).size
     if isinstance(strength, np.ndarray) and strength.dtype.kind == "f":
@@ -199,10 +221,10 @@ def strength_planes(
         if not (np.isfinite(values).all() and values.min(initial=0) >= 0):
             raise ImageError("the strengths of a mask must be finite numbers of at least 0")
     else:
-        pixels, form = to_tensor(strength)
+        pixels, form = to_array(strength)
         if not form.grey:
             raise ImageError("a mask must be a grey picture, and it has colours")
-        values = pixels[0, :1].permute(1, 2, 0).numpy()
+        values = pixels[0, :1].transpose(1, 2, 0)
     if values.ndim != 3 or values.shape[2] not in (1, 2):
         raise ImageError(f"a mask is H x W or H x W x 2, and this one {values.shape}")
     if values.shape[:2] != size:
@@ -211,22 +233,22 @@ def strength_planes(
             f"{size[1]} x {size[0]}; they must be of one size"
         )
     both = np.broadcast_to(values, (*size, 2)).astype(np.float32)
-    whole = torch.from_numpy(both).permute(2, 0, 1)[None]
+    whole = both.transpose(2, 0, 1)[None]
 
-    def planes(group: range, area: Area) -> Tensor:
+    def planes(group: range, area: Area) -> NDArray[np.float32]:
         rows, columns = (
             slice(max(span.start, 0), min(span.stop, length))
             for span, length in zip(area, size, strict=True)
         )
         part = pad(whole[..., rows, columns], Tile(area, (rows, columns), (rows, columns)).beyond)
-        return part.expand(len(group), -1, -1, -1)
+        return np.repeat(part, len(group), axis=0)
 
     return planes
 
 
 def even_planes(
     strengths: Sequence[float | tuple[float, float]],
-) -> Callable[[range, Area], Tensor]:
+) -> Callable[[range, Area], NDArray[np.float32]]:
     """Strengths of each of several pictures, as the engine joins them to their parts.
 
     Args:
@@ -237,15 +259,17 @@ def even_planes(
 
     Example:
         >>> planes = even_planes([0.5, (0, 1)])
-        >>> planes(range(1, 2), (slice(0, 45), slice(0, 70))).mean(dim=(2, 3))
-        tensor([[0., 1.]])
+        >>> planes(range(1, 2), (slice(0, 45), slice(0, 70))).mean(axis=(2, 3))
+        array([[0., 1.]], dtype=float32)
     """
     both = [one if isinstance(one, tuple) else (one, one) for one in strengths]
-    numbers = torch.tensor(both, dtype=torch.float32)[..., None, None]
+    numbers = np.array(both, np.float32)
 
-    def planes(group: range, area: Area) -> Tensor:
-        rows, columns = (span.stop - span.start for span in area)
-        return numbers[group.start : group.stop].expand(-1, -1, rows, columns)
+    def planes(group: range, area: Area) -> NDArray[np.float32]:
+        some = numbers[group.start : group.stop]
+        whole = np.empty((*some.shape, *(span.stop - span.start for span in area)), np.float32)
+        whole[:] = some[..., None, None]
+        return whole
 
     return planes
 
@@ -263,7 +287,7 @@ def result_layout(
         ((45, 70, 3), dtype('float32'))
     """
     size = raster(image).size
-    like = treatment.picture(*to_tensor(image[:1, :1], treatment.light))
+    like = treatment.picture(*to_array(image[:1, :1], treatment.light))
     assert isinstance(like, np.ndarray)
     return (*size, *like.shape[2:]), like.dtype
 

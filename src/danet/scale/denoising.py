@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from tqdm import tqdm
 
-from danet.data.pictures import PIXEL_FILES, files_in
+from danet.data.pictures import files_in
 from danet.errors import DanetError, DataError, check_count, one_line, require
 from danet.files import locked
 from danet.images import RAW
+from danet.images.reading import PIXEL_FILES
 from danet.pretrained import Denoiser
 from danet.scale.bands import WHOLE, Band, begin, denoise_band, finish
 
