@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -48,6 +49,7 @@ from danet.inference import engine
 from danet.inference.memory import read_size
 from danet.metrics import psnr
 from danet.networks import build
+from danet.pretrained import ExportedDenoiser
 
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -310,25 +312,34 @@ def halo(options: argparse.Namespace) -> None:
 
 
 def precision(options: argparse.Namespace) -> None:
-    """Print what a short type changes in the results, and in their PSNR."""
+    """Print what a short type, or ONNX Runtime, changes in the results, and in their PSNR."""
     torch.set_num_threads(options.threads[0])
-    exact, short = (
-        Denoiser(options.weights, dtype=dtype, device=options.device, runtime=options.runtime)
-        for dtype in ("float32", options.dtype)
-    )
+    if options.runtime == "onnxruntime":
+        exact = Denoiser(options.weights, dtype="float32", device="cpu", runtime="torch")
+        other: Any = ExportedDenoiser(options.weights)
+    else:
+        exact, other = (
+            Denoiser(options.weights, dtype=dtype, device=options.device, runtime=options.runtime)
+            for dtype in ("float32", options.dtype)
+        )
     print(
-        "| picture | PSNR, float32 | difference, dB | pixels within 0.5 levels |\n|---|---|---|---|"
+        "| picture | PSNR, float32 | difference, dB | pixels within 0.5 levels | in 8 bits equal |"
     )
+    print("|---|---|---|---|---|")
     rows = []
     for pair in benchmark_pairs("nam25", options.folder)[: options.pictures]:
         clean, noisy = (scaled(pixels) for pixels in pair.read())
-        first, second = exact(noisy), short(noisy)
+        first, second = exact(noisy), other(noisy)
         better, worse = (psnr(result, clean) for result in (first, second))
         near = float((np.abs(first - second) <= 0.5 / 255).mean())
-        rows.append((better, worse - better, near))
-        print(f"| {pair.name} | {better:.2f} | {worse - better:+.4f} | {near:.4%} |", flush=True)
+        equal = float((np.rint(255 * first) == np.rint(255 * second)).mean())
+        rows.append((better, worse - better, near, equal))
+        print(
+            f"| {pair.name} | {better:.2f} | {worse - better:+.4f} | {near:.4%} | {equal:.4%} |",
+            flush=True,
+        )
     mean = [statistics.mean(column) for column in zip(*rows, strict=True)]
-    print(f"| mean | {mean[0]:.2f} | {mean[1]:+.4f} | {mean[2]:.4%} |")
+    print(f"| mean | {mean[0]:.2f} | {mean[1]:+.4f} | {mean[2]:.4%} | {mean[3]:.4%} |")
 
 
 def sample(options: argparse.Namespace) -> None:
@@ -350,21 +361,46 @@ def sample(options: argparse.Namespace) -> None:
 
 
 def start(options: argparse.Namespace) -> None:
-    """Print the time of whole processes: one that imports torch, and ``danet denoise``."""
+    """Print the time of whole processes: of ``danet denoise`` for a pixel, and for a picture."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "noisy.png"
-        pixels = np.random.default_rng(0).integers(0, 256, (options.side, options.side, 3))
-        Image.fromarray(pixels.astype(np.uint8)).save(path)
-        python = [sys.executable, "-c", "import torch"]
-        command = [sys.executable, "-m", "danet", "denoise", str(path), "-o", f"{folder}/out.png"]
+        model = Path(folder) / "photo.onnx"
+        Denoiser(device="cpu").export(model)
+        for side in (1, options.side):
+            pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+            Image.fromarray(pixels).save(f"{folder}/{side}.png")
+        environment = os.environ | {"HF_ASSETS_CACHE": folder}
 
-        def run(line: list[str]) -> Callable[[], object]:
-            return lambda: subprocess.run(line, check=True)
+        def run(words: list[str], side: int) -> float:
+            denoise = ["-m", "danet", "denoise", f"{folder}/{side}.png", "-o", f"{folder}/out.png"]
+            line = [sys.executable, *([*denoise, *words] if words[0] != "-c" else words)]
+            begin = time.perf_counter()
+            subprocess.run(line, check=True, env=environment)
+            return time.perf_counter() - begin
 
-        print("| import torch, s | danet denoise, s | difference, s |\n|---|---|---|")
-        for _ in range(options.repeats):
-            least, whole = (seconds(run(line), time.perf_counter, 3) for line in (python, command))
-            print(f"| {least:.2f} | {whole:.2f} | {whole - least:.2f} |", flush=True)
+        forms = {
+            "`import torch` alone": ["-c", "import torch"],
+            "as it is": ["--runtime", "auto"],
+            "`--dtype float32`": ["--dtype", "float32"],
+            "`--runtime onnxruntime`": ["--runtime", "onnxruntime"],
+            "`--weights photo.onnx`": ["--weights", str(model)],
+        }
+        for words in forms.values():
+            run(words, 1)  # which makes the model that the later ones find
+        # In turn, as the machine's speed changes.
+        rounds = [
+            {(form, side): run(words, side) for form, words in forms.items() for side in sides}
+            for sides in [(1, options.side)] * options.repeats
+        ]
+        print(f"| `danet denoise` | 1 pixel, s | {options.side} x {options.side} pixels, s |")
+        print("|---|---|---|")
+        for form in forms:
+            cells = []
+            for side in (1, options.side):
+                times = [found[form, side] for found in rounds]
+                cells.append(
+                    f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
+                )
+            print(f"| {form} | {' | '.join(cells)} |")
 
 
 def main() -> None:

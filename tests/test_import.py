@@ -77,9 +77,24 @@ def test_import_is_light(name: str) -> None:
 
 
 def test_a_denoiser_waits_for_nothing_that_it_does_not_need() -> None:
-    modules, _ = imports("danet.pretrained")
+    modules, _ = imports("danet.pretrained.denoiser")
     assert "torch" in modules
     assert not modules & {"PIL.ImageDraw", "scipy.fft", "scipy.ndimage", "scipy.signal"}
+
+
+WITHOUT_TORCH = (
+    "danet.images",
+    "danet.inference.session",
+    "danet.pretrained.exported",
+    "danet.video",
+    "danet.weights.find",
+)
+
+
+def test_what_denoises_without_torch_does_not_import_it() -> None:
+    modules, _ = imports(*WITHOUT_TORCH)
+    assert "numpy" in modules
+    assert not modules & (OPTIONAL | {"safetensors", "scipy", "torch"})
 
 
 def test_no_module_imports_an_optional_package_or_opens_a_socket() -> None:

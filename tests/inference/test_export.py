@@ -64,11 +64,15 @@ def test_the_model_does_what_the_library_does(
         padded = [pad(inputs[0], missing)]
         padded += [pad(z, margins(z.shape[2:], multiple)) for z in inputs[1:]]
         with torch.no_grad():
-            expected = crop(network(*padded), missing).clamp(0, 1)
+            whole = crop(network(*padded), missing)
+        expected = whole.clamp(0, 1)
         names = [one.name for one in session.get_inputs()]
         given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-        (result,) = map(torch.from_numpy, session.run(None, given))
+        result, *residual = map(torch.from_numpy, session.run(None, given))
         torch.testing.assert_close(result, expected, rtol=0, atol=TOLERANCE)
+        assert len(residual) == (kind == "denoiser")
+        for taken in residual:
+            torch.testing.assert_close(taken, inputs[0] - whole, rtol=0, atol=TOLERANCE)
         assert size == (1, 1, 1) or float((expected - inputs[0]).abs().max()) > 100 * TOLERANCE
 
 
@@ -77,21 +81,21 @@ def test_names_sizes_and_metadata_say_how_to_use_it(tmp_path: Path) -> None:
     generator = build("generator", "modulated", 2, 2, levels=(0.01, 0.02), unit_level=0.03)
     NoiseGenerator(generator).export(tmp_path / "g.onnx")
     sides = ["height", "width"]
-    for path, inputs, output in (
-        ("r.onnx", {"noisy": 3}, "denoised"),
-        ("g.onnx", {"clean": 3, "latent": 1}, "noisy"),
+    for path, inputs, outputs in (
+        ("r.onnx", {"noisy": 3}, ["denoised", "residual"]),
+        ("g.onnx", {"clean": 3, "latent": 1}, ["noisy"]),
     ):
         session = session_of(tmp_path / path)
         found = {one.name: one.shape for one in session.get_inputs()}
         assert found == {name: ["batch", count, *sides] for name, count in inputs.items()}
-        (result,) = session.get_outputs()
-        assert result.name == output
+        assert [one.name for one in session.get_outputs()] == outputs
     model = onnx.load(tmp_path / "r.onnx")
     assert [one.version for one in model.opset_import] == [OPSET]
     facts = {one.key: one.value for one in model.metadata_props}
     expected = {"size_multiple": "4", "halo": "28", "value_range": "[0, 1]", "channels": "RGB"}
     assert expected.items() <= facts.items()
     assert facts["network"] == "UNet denoiser"
+    assert float(facts["bytes_per_pixel"]) > 0
     assert facts["licence"] == "apache-2.0"
     facts = {one.key: one.value for one in onnx.load(tmp_path / "g.onnx").metadata_props}
     assert facts["unit_level"] == "0.03"

@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DanetError, OSError) as error:
         complain(one_line(error))
         return FAILED
+    except ModuleNotFoundError as error:  # danet was installed without what it depends on
+        complain(f"this needs {error.name}, which is not installed")
+        return FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED
 

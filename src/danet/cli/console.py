@@ -56,8 +56,13 @@ def given_path(text: str) -> Path:
     return Path(text)
 
 
-def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which network computes, where and how."""
+def add_network_arguments(parser: argparse.ArgumentParser, *runtimes: str) -> None:
+    """Add the options that say which network computes, where and how.
+
+    Args:
+        parser: of a command.
+        *runtimes: words on those that it has beside PyTorch and OpenVINO.
+    """
     parser.add_argument(
         "--weights",
         default="photo",
@@ -94,7 +99,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runtime",
         default="auto",
-        help="auto, torch or openvino (default: %(default)s)",
+        help=f"{', '.join(('auto', 'torch', 'openvino', *runtimes))} (default: %(default)s)",
     )
 
 

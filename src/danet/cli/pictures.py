@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from danet.cli.console import add_network_arguments, at_least, given_path, network_settings, say
 from danet.cli.jobs import (
     STREAM,
+    Job,
     check_outputs,
     denoise_jobs,
     do_jobs,
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 
     from danet.inference.automatic import FoundNoise
     from danet.inference.treatment import Number, Strength
-    from danet.pretrained import Denoiser
+    from danet.pages import Report
+    from danet.pretrained import Denoiser, ExportedDenoiser
 
     _FileStrength: TypeAlias = Strength | Callable[[FoundNoise], Strength]
 
 __all__ = ["add_commands"]
+
+_WITHOUT_TORCH = "onnxruntime"
 
 _STATUS = """\
 exit status: 0 when every picture is done or skipped, 2 when one failed (the others are done all
@@ -50,6 +54,7 @@ def add_commands(commands: Any) -> None:
         "picture and video files, folders of pictures, or - for standard input",
         "name the files of folders that are left out; with --strength auto, say how noisy each "
         "picture is",
+        f"{_WITHOUT_TORCH} (starts without PyTorch; also for --weights FILE.onnx)",
     )
     denoise.add_argument(
         "-o",
@@ -228,11 +233,13 @@ def add_commands(commands: Any) -> None:
     compare.set_defaults(command=_compare)
 
 
-def _add_picture_arguments(parser: argparse.ArgumentParser, pictures: str, verbose: str) -> None:
+def _add_picture_arguments(
+    parser: argparse.ArgumentParser, pictures: str, verbose: str, *runtimes: str
+) -> None:
     parser.add_argument("pictures", nargs="+", type=_input, metavar="PICTURES", help=pictures)
     parser.add_argument("--verbose", action="store_true", help=verbose)
     _add_max_pixels(parser, 2 * 89_478_485)  # as Pillow has it
-    add_network_arguments(parser)
+    add_network_arguments(parser, *runtimes)
 
 
 def _add_max_pixels(parser: argparse.ArgumentParser, default: int) -> None:
@@ -290,25 +297,21 @@ def _number(text: str, is_right: Callable[[float], bool], right: str) -> float:
 
 
 def _denoise(options: argparse.Namespace) -> int:
-    from danet.images.reading import light_of
-    from danet.pages import Report
-    from danet.pretrained import Denoiser
-
     output, is_folder = options.output
     if options.format and output != STREAM:
         raise ConfigError("--format is for -o - alone; else the suffix of the output names it")
     _check_kinds(options)
+    _check_runtime(options)
     sources, others = options.pictures, []
     if options.burst:
         sources, others = sources[:1], sources[1:]
     jobs = denoise_jobs(sources, output, is_folder, options.recursive)
     check_outputs([*jobs, *((other, []) for other in others)])
-    denoiser = Denoiser.from_pretrained(options.weights, **network_settings(options))
+    denoiser = _denoiser(options)
     denoiser.engine.settings.jobs = options.jobs
     denoise, strength = _denoising(denoiser, options, others), _strength_of(options)
 
-    light = partial(light_of, white=options.white, linear=options.linear)
-    report = options.report and Report(options.report, [picture for picture, _ in jobs], light)
+    report = options.report and _report(options, jobs)
 
     def work(picture: Path, outputs: list[Path]) -> None:
         with (
@@ -333,6 +336,53 @@ def _denoise(options: argparse.Namespace) -> int:
         finally:
             if report:
                 report.write()
+
+
+def _report(options: argparse.Namespace, jobs: list[Job]) -> Report:
+    from danet.images.reading import light_of
+    from danet.pages import Report
+
+    light = partial(light_of, white=options.white, linear=options.linear)
+    return Report(options.report, [picture for picture, _ in jobs], light)
+
+
+def _denoiser(options: argparse.Namespace) -> Denoiser | ExportedDenoiser:
+    """The denoiser that is asked for."""
+    if options.runtime != _WITHOUT_TORCH:
+        from danet.pretrained import Denoiser
+
+        return Denoiser.from_pretrained(options.weights, **network_settings(options))
+    from danet.pretrained import ExportedDenoiser
+    from danet.weights import FetchOptions
+
+    return ExportedDenoiser(
+        options.weights,
+        tile=options.tile,
+        max_memory=options.max_memory,
+        border=options.border,
+        options=FetchOptions(force_download=options.force_download),
+    )
+
+
+def _check_runtime(options: argparse.Namespace) -> None:
+    """Take a model for ONNX Runtime by that, and refuse what it does not do."""
+    if Path(options.weights).suffix.lower() == ".onnx":
+        if options.runtime not in ("auto", _WITHOUT_TORCH):
+            raise ConfigError(f"{options.weights}: a model for ONNX Runtime alone")
+        options.runtime = _WITHOUT_TORCH
+    if options.runtime != _WITHOUT_TORCH:
+        return
+    others = {
+        "--burst": options.burst,
+        "--report": options.report,
+        "--self-ensemble": options.self_ensemble,
+        f"--device {options.device}": options.device not in ("auto", "cpu"),
+        "--devices": options.devices,
+        f"--dtype {options.dtype}": options.dtype not in ("auto", "float32"),
+        "a video": any(_is_video(path) for path in options.pictures),
+    }
+    for option in (option for option, given in others.items() if given):
+        raise ConfigError(f"{option} needs PyTorch, and the runtime is {_WITHOUT_TORCH!r}")
 
 
 def _check_kinds(options: argparse.Namespace) -> None:
@@ -362,24 +412,27 @@ def _is_video(path: Path) -> bool:
 
 
 def _denoising(
-    denoiser: Denoiser, options: argparse.Namespace, others: list[Path]
+    denoiser: Denoiser | ExportedDenoiser, options: argparse.Namespace, others: list[Path]
 ) -> Callable[[Path, Path, _FileStrength], None]:
     """What makes a file of another, or of it and the others of its burst, by a strength."""
-    from danet import video
-
     settings: dict[str, Any] = {
         "grain": options.grain,
         "self_ensemble": options.self_ensemble,
         "quality": options.quality,
     }
+    network = cast("Denoiser", denoiser)  # of videos and bursts
 
     def denoise(source: Path, target: Path, strength: _FileStrength) -> None:
         if options.burst:
+            from danet.video import denoise_burst_files
+
             burst = [source, *others]
-            video.denoise_burst_files(denoiser, burst, target, strength=strength, **settings)
+            denoise_burst_files(network, burst, target, strength=strength, **settings)
         elif _is_video(source):
+            from danet.video import denoise_video
+
             times: dict[str, Any] = {"temporal": options.temporal, "progress": True}
-            video.denoise_video(denoiser, source, target, strength=strength, **times, **settings)
+            denoise_video(network, source, target, strength=strength, **times, **settings)
         else:
             light: dict[str, Any] = {"white": options.white, "linear": options.linear}
             denoiser.denoise_file(
@@ -418,13 +471,14 @@ def _strength_of(options: argparse.Namespace) -> Callable[[Path], _FileStrength]
 
 def _mask(path: Path) -> NDArray[np.float32]:
     """The brightness of a picture, H x W in [0, 1], as its pixels lie in the file."""
-    from danet import images
+    from danet.images import open_picture
+    from danet.images.conversion import to_array
 
     refuse_folder(path)
-    with images.open_picture(path) as file:
+    with open_picture(path) as file:
         pixels = next(file.frames).pixels
     try:
-        mask: NDArray[np.float32] = images.to_tensor(pixels)[0][0].mean(dim=0).numpy()
+        mask: NDArray[np.float32] = to_array(pixels)[0][0].mean(axis=0)
     except DanetError as error:
         raise DataError(f"{path}: {one_line(error)}") from error
     return mask

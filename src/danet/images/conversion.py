@@ -108,11 +108,12 @@ def to_array(
         array, form = _from_pixels(np.asarray(held), light)
         info = {key: held.info[key] for key in _KEPT_INFO if key in held.info}
         return array, replace(form, kind="pil", info=info)
-    if isinstance(image, np.ma.MaskedArray):
-        raise ImageError(
-            "a masked array has pixels without values; take image.filled(value), which has them"
-        )
     if isinstance(image, np.ndarray):
+        # The first look at np.ma imports it.
+        if type(image) is not np.ndarray and isinstance(image, np.ma.MaskedArray):
+            raise ImageError(
+                "a masked array has pixels without values; take image.filled(value), which has them"
+            )
         return _from_pixels(np.asarray(image), light)
     raise ImageError(
         f"a picture must be a PIL image, a NumPy array or a torch tensor, not "

@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice, product
-from numbers import Integral
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from danet.errors import ConfigError, DanetError
+from danet.errors import DanetError
 from danet.images import ImageForm, Picture, to_tensor
 from danet.images.parts import Area, Canvas, Raster, raster
 from danet.inference.footprint import bytes_per_pixel
-from danet.inference.memory import IN_TRANSIT, SHARE, free_memory, give_back, is_out_of_memory
+from danet.inference.memory import IN_TRANSIT, free_memory, give_back, is_out_of_memory
 from danet.inference.pipeline import run_tiled
 from danet.inference.runtimes import Network, Predict, Runtime
-from danet.inference.sizes import BORDER, crop, pad, padded_length
+from danet.inference.settings import EngineSettings, Rules, too_little
+from danet.inference.sizes import crop, pad, padded_length
 from danet.inference.tiling import Size, Tile, check_tile, choose_window, cut, window_of
 from danet.inference.treatment import Treatment
 
@@ -38,56 +37,10 @@ _PLAIN = Treatment()
 _BATCH_PIXELS = 2**21
 
 
-@dataclass
-class EngineSettings:
-    """How pictures are cut into tiles, and the memory that computing may take.
-
-    Attributes:
-        tile: side of square tiles, without their halo; None: as large as memory allows.
-        max_memory: bytes that computing may take on a device beside the picture and its
-            result; None: half of what the device has free.
-        halo: pixels around a tile that are computed with it; None: as many as make the result
-            that of the whole picture.
-        border: pixels by which a picture is mirrored beyond each side for the network, rounded up
-            to its ``size_multiple``; None: `danet.inference.sizes.BORDER`.
-        jobs: how many pictures are computed at once, by threads that share what is free;
-            ``max_memory`` is for each of them.
-
-    Raises:
-        ConfigError: a setting is no whole number, or out of its range.
-    """
-
-    tile: int | None = None
-    max_memory: int | None = None
-    halo: int | None = None
-    border: int | None = None
-    jobs: int = 1
-
-    def __post_init__(self) -> None:
-        units = {"tile": "pixels", "max_memory": "bytes", "halo": "pixels", "border": "pixels"}
-        for name, unit in units.items():
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, Integral):
-                raise ConfigError(f"{name} is {value!r}, and must be a whole number of {unit}")
-        if self.max_memory is not None and self.max_memory <= 0:
-            raise ConfigError(f"max_memory is {self.max_memory}, and must be positive")
-        for name, pixels in (("halo", self.halo), ("border", self.border)):
-            if pixels is not None and pixels < 0:
-                raise ConfigError(f"{name} is {pixels}, and must not be negative")
-
-
-class _Rules(TypedDict):
-    """What `danet.inference.tiling` knows of a network."""
-
-    halo: int
-    multiple: int
-    border: int
-
-
 class _Plan(NamedTuple):
     """What tiles must obey, their windows' size, and how many a device computes at once."""
 
-    rules: _Rules
+    rules: Rules
     window: Size
     together: int
 
@@ -154,8 +107,7 @@ class Engine:
     @property
     def border(self) -> int:
         """By how many pixels pictures are mirrored: a multiple of what the network needs."""
-        border = BORDER if self.settings.border is None else self.settings.border
-        return padded_length(border, self.network.size_multiple)
+        return self.settings.border_for(self.network.size_multiple)
 
     @property
     def bytes_per_pixel(self) -> float:
@@ -170,17 +122,7 @@ class Engine:
     @property
     def _halo(self) -> int | None:
         """The halo as a multiple of what the network needs; None: no halo gives the whole."""
-        exact = self.network.halo
-        if self.settings.halo is None:
-            return exact
-        rounded = padded_length(self.settings.halo, self.network.size_multiple)
-        return rounded if exact is None else min(rounded, exact)
-
-    def _rules(self, reach: int) -> _Rules:
-        """For a treatment that needs some pixels around each result of the network."""
-        multiple = self.network.size_multiple
-        halo = padded_length((self._halo or 0) + reach, multiple)
-        return {"halo": halo, "multiple": multiple, "border": self.border}
+        return self.settings.halo_within(self.network.halo, self.network.size_multiple)
 
     @property
     def _devices(self) -> int:
@@ -188,7 +130,7 @@ class Engine:
 
     def _plan(self, given: Raster[Any], draws: int, reach: int) -> _Plan:
         """What to begin with."""
-        rules = self._rules(reach)
+        rules = self.settings.rules(self.network.halo, self.network.size_multiple, reach)
         if _needs_gradient(given.picture):  # the gradient needs all of it at once
             return _Plan(rules, self._whole(given.size), given.count)
         settings, halo = self.settings, self._halo
@@ -203,19 +145,17 @@ class Engine:
 
     def _budget(self) -> float:
         """What the device with the least memory has for each network that is on it."""
-        # No smaller tile is left to fall back to where the whole is needed.
-        share = 1 if self._halo is None else SHARE
-        limit, devices = self.settings.max_memory, self.runtime.devices(self.network)
+        devices = self.runtime.devices(self.network)
         budgets = []
         for device in devices:
             free = free_memory(device)
-            budget = share * free / self.settings.jobs if limit is None else limit
+            budget = self.settings.budget(free, whole=self._halo is None)
             if device.type == "mps":  # what is above is faulty there
                 budget = min(budget, free)
             budgets.append(budget / devices.count(device))
         return min(budgets)
 
-    def _within(self, size: Size, rules: _Rules, limit: float, pictures: int = 1) -> Size:
+    def _within(self, size: Size, rules: Rules, limit: float, pictures: int = 1) -> Size:
         """The window to choose for a number of pixels."""
         if self._halo is None:
             return self._whole(size)
@@ -234,17 +174,8 @@ class Engine:
         return max(1, plan.together * self._devices // given.count)
 
     def _too_little(self, size: Size, window: Size) -> str:
-        need = f"{self.bytes_per_pixel * math.prod(window) / 2**20:,.1f} MiB"
-        if self._halo is None:
-            return (
-                f"a picture of {size[1]} x {size[0]} pixels takes about {need} of memory, and "
-                f"there is less: a {self.network.name} sees all of it at once, so that tiles "
-                "do not give its exact result; with halo=64, say, tiles come near"
-            )
-        return (
-            f"the smallest tile, {window[1]} x {window[0]} pixels with its halo, takes about "
-            f"{need} of memory, and there is less"
-        )
+        need, whole = self.bytes_per_pixel, self._halo is None
+        return too_little(self.network.name, size, window, need, whole=whole)
 
     def _results(
         self,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from danet import __version__
 from danet.errors import DanetError, one_line, require
 from danet.files import atomic_write
+from danet.inference.footprint import bytes_per_pixel
 from danet.inference.sizes import BORDER, crop, margins, pad, padded_length
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 
@@ -34,6 +35,10 @@ _PAPER = "Dual Adversarial Network: Toward Real-world Noise Removal and Noise Ge
 # The exporter knows of no second thread.
 _EXPORTING = Lock()
 _AXES = {0: "batch", 2: "height", 3: "width"}
+_OUTPUTS: dict[str, tuple[str, ...]] = {
+    "denoiser": ("denoised", "residual"),
+    "generator": ("noisy",),
+}
 # What is tried: pictures, height and width.
 _SIZES = ((1, 1, 1), (1, 3, 70), (2, 45, 64), (1, 128, 97))
 
@@ -62,14 +67,17 @@ class _Whole(nn.Module):
         self.border = border
         self.sign = 1 if isinstance(network, GeneratorNetwork) else -1
 
-    def forward(self, picture: Tensor, latent: Tensor | None = None) -> Tensor:
+    def forward(
+        self, picture: Tensor, latent: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         padded = [self._pad(picture, self.border)]
         if latent is not None:
             padded.append(self._pad(latent, 0))  # it has the border already
         residual: Tensor = self.network.backbone(torch.cat(padded, dim=1))
         height, width = picture.shape[2:]
         residual = residual[..., self.border :, self.border :][..., :height, :width]
-        return (picture + self.sign * residual).clamp(0, 1)
+        result = (picture + self.sign * residual).clamp(0, 1)
+        return (result, residual) if latent is None else result
 
     def _pad(self, tensor: Tensor, border: int) -> Tensor:
         """As `pad`, which decides by the size, while a graph has to take all sizes."""
@@ -92,8 +100,9 @@ def export(
 ) -> Exported:
     """Write a network as an ONNX model that takes pictures of any number and size, and try it.
 
-    The model of a denoiser takes "noisy", N x 3 x H x W, float32, RGB in [0, 1], and gives
-    "denoised" of that shape, in [0, 1].  That of a generator takes "clean", likewise, and "latent",
+    The model of a denoiser takes "noisy", N x 3 x H x W, float32, RGB in [0, 1].  It gives
+    "denoised" of that shape, in [0, 1], and "residual", what is taken: the picture less that is the
+    result before it is clamped.  The model of a generator takes "clean", likewise, and "latent",
     N x latent_channels x (H + 2 border) x (W + 2 border) of normal random numbers, and gives
     "noisy".  H and W are 1 or more: the border and the padding to what the network needs are in the
     model.  ONNX Runtime then computes pictures of several sizes with it, and so does PyTorch.
@@ -123,7 +132,7 @@ def export(
     example = dict(zip(names, _random_inputs(network, border, (2, 45, 70)), strict=True))
     try:
         model = onnx.load_model_from_string(
-            to_onnx(_Whole(network, border), example, "noisy" if generator else "denoised")
+            to_onnx(_Whole(network, border), example, *_OUTPUTS[network.kind])
         )
         model.doc_string = f"{network.name} of danet {__version__}. {_PAPER}."
         onnx.helper.set_model_props(model, {**_properties(network, border), **(about or {})})
@@ -144,20 +153,20 @@ def export(
     return Exported(Path(path), _SIZES, max(differences))
 
 
-def to_onnx(module: nn.Module, example: Mapping[str, Tensor], output: str) -> bytes:
+def to_onnx(module: nn.Module, example: Mapping[str, Tensor], *outputs: str) -> bytes:
     """An ONNX model of a module, for any number, height and width of what it takes.
 
     Args:
         module: in evaluation mode.
         example: its inputs by name, each N x C x H x W; N is 2 or more.
-        output: the name of its only output, which is of that shape too.
+        *outputs: the names of its outputs, which are of that shape too.
     """
     # Before 2.9 the newer exporter loses the sizes, and from there on the older is deprecated.
     newer = torch.__version__ >= "2.9"
     sizes: dict[str, Any] = (
         {"dynamic_shapes": (_AXES,) * len(example)}
         if newer
-        else {"dynamic_axes": dict.fromkeys([*example, output], _AXES)}
+        else {"dynamic_axes": dict.fromkeys([*example, *outputs], _AXES)}
     )
     with _EXPORTING, _quietly(), torch.no_grad(), TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
@@ -166,7 +175,7 @@ def to_onnx(module: nn.Module, example: Mapping[str, Tensor], output: str) -> by
             tuple(example.values()),
             path,
             input_names=list(example),
-            output_names=[output],
+            output_names=list(outputs),
             opset_version=OPSET,
             dynamo=newer,
             external_data=False,
@@ -216,10 +225,12 @@ def _difference(
         for tensor, beyond in zip(inputs, (border, 0), strict=False)
     ]
     with torch.inference_mode():
-        expected = crop(network(*map(pad, inputs, missing)), missing[0]).clamp(0, 1)
+        result = crop(network(*map(pad, inputs, missing)), missing[0])
     given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-    (result,) = session.run(None, given)
-    return float((torch.from_numpy(result) - expected).abs().max())
+    # Of a denoiser also the residual.
+    expected = result.clamp(0, 1), inputs[0] - result
+    pairs = zip(map(torch.from_numpy, session.run(None, given)), expected, strict=False)
+    return max(float((found - right).abs().max()) for found, right in pairs)
 
 
 def _properties(network: DenoiserNetwork | GeneratorNetwork, border: int) -> dict[str, str]:
@@ -232,6 +243,7 @@ def _properties(network: DenoiserNetwork | GeneratorNetwork, border: int) -> dic
         "size_multiple": str(network.size_multiple),
         "halo": "whole picture" if network.halo is None else str(network.halo),
         "border": str(border),
+        "bytes_per_pixel": f"{bytes_per_pixel(network):.0f}",
         "value_range": "[0, 1]",
         "channels": "RGB",
         "paper": _PAPER,

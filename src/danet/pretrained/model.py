@@ -15,9 +15,10 @@ from torch import nn
 
 from danet.devices import usable_device, usable_devices
 from danet.errors import WeightsError
-from danet.inference.engine import Engine, EngineSettings
+from danet.inference.engine import Engine
 from danet.inference.export import Exported, export
 from danet.inference.runtimes import Runtime
+from danet.inference.settings import EngineSettings
 from danet.networks import DenoiserNetwork, GeneratorNetwork
 from danet.weights import CardFacts, FetchOptions, load, save_network
 

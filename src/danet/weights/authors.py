@@ -6,16 +6,18 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from danet.errors import DanetError, WeightsError
 from danet.files import locked
-from danet.networks import Kind
 from danet.weights.catalogue import AUTHORS_FILES, AUTHORS_FOLDER
 from danet.weights.fetching import FetchOptions, download
-from danet.weights.folder import kinds_of_file, load_checkpoint, save_network
 from danet.weights.sums import git_blob_id, write_sums
+
+if TYPE_CHECKING:
+    from danet.networks import Kind
 
 __all__ = ["converted", "fetch", "import_file", "remove"]
 
@@ -153,6 +155,8 @@ def _download_verified(url: str, part: Path, blob: str) -> None:
 
 
 def _convert(path: Path, file: str, target: Path, source: str) -> None:
+    from danet.weights.folder import kinds_of_file, load_checkpoint, save_network
+
     for kind in kinds_of_file(path):
         network = load_checkpoint(path, kind)
         card = _CARD.format(kind=kind, file=file, source=source, blob=AUTHORS_FILES[file])

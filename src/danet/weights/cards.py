@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from danet.networks import Kind
+if TYPE_CHECKING:
+    from danet.networks import Kind
 
 __all__ = ["CardFacts", "model_card"]
 

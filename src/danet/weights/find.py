@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from danet.errors import ConfigError, WeightsError, did_you_mean
-from danet.networks import DenoiserNetwork, GeneratorNetwork, Kind
 from danet.weights import authors, hub
 from danet.weights.catalogue import CATALOGUE, KINDS, Entry, entry_of
 from danet.weights.fetching import FetchOptions
-from danet.weights.folder import kinds_of_file, load_network, read_config
+
+if TYPE_CHECKING:
+    import torch
+
+    from danet.networks import DenoiserNetwork, GeneratorNetwork, Kind
 
 __all__ = ["KINDS", "at_hand", "find", "find_if_there", "load", "names"]
 
@@ -63,6 +65,8 @@ def find_if_there(
         ConfigError: as `find`.
         DanetError: as `find`.
     """
+    from danet.weights.folder import kinds_of_file, read_config
+
     found = _located(name, kind, options or _DEFAULTS)
     if found is None:
         return None
@@ -94,6 +98,8 @@ def load(
         ConfigError: as `find`.
         DanetError: as `find`.
     """
+    from danet.weights.folder import load_network
+
     options = options or _DEFAULTS
     path = find(name, kind, options)
     try:

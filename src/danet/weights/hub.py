@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from danet.errors import WeightsError, one_line
-from danet.networks import Kind
 from danet.weights.catalogue import Entry
 from danet.weights.fetching import FetchOptions
 from danet.weights.sums import SUMS, check_sum, read_sums
+
+if TYPE_CHECKING:
+    from danet.networks import Kind
 
 __all__ = ["cached", "fetch", "fetch_verified", "is_repository", "mirror_of", "problem", "remove"]
 

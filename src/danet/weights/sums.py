@@ -51,15 +51,15 @@ def _hashed(path: Path, digest: hashlib._Hash) -> str:
     return digest.hexdigest()
 
 
-def write_sums(folder: Path) -> None:
-    """List the SHA-256 of every ``model.safetensors`` below a folder, in the folder.
+def write_sums(folder: Path, name: str = "model.safetensors") -> None:
+    """List the SHA-256 of every file of a name below a folder, in the folder.
 
     Raises:
         DanetError: the list cannot be written.
     """
     lines = [
         f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n"
-        for path in sorted(folder.rglob("model.safetensors"))
+        for path in sorted(folder.rglob(name))
     ]
     with atomic_write(folder / SUMS) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
