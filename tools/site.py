@@ -23,6 +23,7 @@ ELSEWHERE = re.compile(r"CHANGELOG\.md|CONTRIBUTING\.md|src/.+")
 REFERENCE: dict[str, dict[str, list[str]]] = {
     "danet": {
         "danet": ["Denoiser", "NoiseGenerator", "show"],
+        "danet.pretrained": ["ExportedDenoiser"],
         "danet.errors": [
             "DanetError",
             "ConfigError",
@@ -38,7 +39,8 @@ REFERENCE: dict[str, dict[str, list[str]]] = {
     "images": {"danet.images": []},
     "inference": {
         f"danet.inference.{name}": [] for name in ("engine", "ensemble", "export", "tiling")
-    },
+    }
+    | {"danet.inference.settings": ["EngineSettings"]},
     "metrics": {"danet.metrics": [], "danet.metrics.classes": []},
     "networks": {"danet.networks": []},
     "noise": {"danet.noise": []},

@@ -146,24 +146,36 @@ def test_memory_that_is_too_small_is_said(model: Path) -> None:
         ExportedDenoiser(model, max_memory=1000)(picture(45, 70, 3))
 
 
-def test_a_lack_of_memory_is_told_from_other_failures(
+class Failing:
+    """A session that cannot compute many pixels, or any."""
+
+    def __init__(self, session: Any, words: str, most: int = 0) -> None:
+        self._session, self._words, self._most = session, words, most
+
+    def run(self, outputs: list[str], given: dict[str, Any]) -> Any:
+        if given["noisy"][0, 0].size > self._most:
+            raise RuntimeError(self._words)
+        return self._session.run(outputs, given)
+
+
+def test_where_memory_runs_out_tiles_of_half_the_size_are_taken(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    image, denoiser = picture(200, 150, 3), ExportedDenoiser(model)
+    whole = denoiser(image)
+    session, words = denoiser.engine._session, "Failed to allocate memory for requested buffer"
+    monkeypatch.setattr(denoiser.engine, "_session", Failing(session, words, 10000))
+    assert_same(denoiser(image), whole)
+    monkeypatch.setattr(denoiser.engine, "_session", Failing(session, words))
+    with pytest.raises(DanetError, match="smallest tile"):
+        denoiser(image)
+
+
+def test_another_failure_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     denoiser = ExportedDenoiser(model)
-
-    def failing(words: str) -> Any:
-        def run(*_: Any) -> None:
-            raise RuntimeError(words)
-
-        return type("Session", (), {"run": run})()
-
-    for words, error in (
-        ("Failed to allocate memory for requested buffer", MemoryError),
-        ("as it must", DanetError),
-    ):
-        monkeypatch.setattr(denoiser.engine, "_session", failing(words))
-        with pytest.raises(error, match=f"ONNX Runtime failed: {words}"):
-            denoiser(picture(45, 70, 3))
+    monkeypatch.setattr(denoiser.engine, "_session", Failing(None, "as it must"))
+    with pytest.raises(DanetError, match="ONNX Runtime failed: as it must"):
+        denoiser(picture(45, 70, 3))
 
 
 def test_what_it_does_not_do_is_refused(model: Path) -> None:
@@ -325,12 +337,13 @@ def test_the_model_is_another_for_other_weights_and_borders(
     options = FetchOptions(cache_dir=tmp_path / "cache")
     other = tmp_path / "other"
     Denoiser(build("denoiser", "unet", 2, 3)).save_pretrained(other)
-    for weights, border in ((tiny_weights, None), (tiny_weights, 0), (other, None)):
+    file = other / "model.safetensors"
+    for weights, border in ((tiny_weights, None), (tiny_weights, 0), (other, None), (file, None)):
         model_of(weights, border, options)
-    assert len(set(made)) == 3
+    assert len(set(made)) == 4
     Denoiser(build("denoiser", "unet", 2, 3)).save_pretrained(other)  # new random weights
     model_of(other, None, options)
-    assert len(set(made)) == 4
+    assert len(set(made)) == 5
 
 
 def test_a_name_is_read_without_torch(

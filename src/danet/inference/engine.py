@@ -26,7 +26,7 @@ from danet.inference.sizes import crop, pad, padded_length
 from danet.inference.tiling import Size, Tile, check_tile, choose_window, cut, window_of
 from danet.inference.treatment import Treatment
 
-__all__ = ["Engine", "EngineSettings", "Latent"]
+__all__ = ["Engine", "Latent"]
 
 # What is joined to some of the pictures of a tensor, for an area of each, which may reach beyond
 # it: N x C x h x w.

@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from danet.arrays import is_tensor
 from danet.errors import ConfigError, DanetError, ImageError, WeightsError, one_line, require
 from danet.images.conversion import Picture, to_array
-from danet.images.parts import Area, Canvas, raster
+from danet.images.parts import Area, Canvas, Raster, raster
 from danet.inference.memory import IN_TRANSIT, free_memory, is_out_of_memory
 from danet.inference.settings import EngineSettings, Rules, too_little
-from danet.inference.tiling import Size, check_tile, choose_window, cut, window_of
+from danet.inference.tiling import Size, Tile, check_tile, choose_window, cut, window_of
 from danet.inference.treatment import Treatment
 
 __all__ = ["SessionEngine"]
+
+# Strengths to be joined to an area of a picture.
+Latent = Callable[[range, Area], NDArray[np.float32]]
 
 _PLAIN = Treatment()
 _ONE = range(1)  # arrays and PIL images are one picture each
@@ -66,7 +69,7 @@ class SessionEngine:
     def run(
         self,
         image: Picture,
-        latents: Iterable[Callable[[range, Area], NDArray[np.float32]] | None] = (None,),
+        latents: Iterable[Latent | None] = (None,),
         out: NDArray[Any] | None = None,
         treatment: Treatment = _PLAIN,
     ) -> Iterator[Picture]:
@@ -85,8 +88,7 @@ class SessionEngine:
             ImageError: the picture cannot be taken.
             ConfigError: the treatment is a self-ensemble: the model continues what it is given
                 beyond its sides, and so would see other pixels there in each of the eight views.
-            DanetError: ONNX Runtime fails.
-            MemoryError: the memory does not suffice.
+            DanetError: ONNX Runtime fails, or the memory does not suffice for the smallest tile.
         """
         if is_tensor(image):
             raise ImageError("a tensor is for PyTorch; ONNX Runtime takes PIL images and arrays")
@@ -95,30 +97,60 @@ class SessionEngine:
         given = raster(image)
         rules = self.settings.rules(self._halo, self._multiple, treatment.reach)
         rules["border"] = self._border
-        tiles = cut(given.size, self._window(given.size, rules), **rules)
+        window = self._window(given.size, rules)
         for latent in latents:
-            canvas = Canvas(given.size, 1, out)
-            for tile in tiles:
-                # What is beyond the picture is added by the model.
-                pixels, form = to_array(given.part(tile.seen), treatment.light)
-                if latent is not None:
-                    pixels = np.concatenate([pixels, latent(_ONE, tile.seen)], axis=1)
-                result = treatment.finish(treatment.tensor(self._predict, pixels))
-                canvas.put(treatment.picture(result, form), _ONE, tile.core, tile.inner)
-            yield canvas.picture
+            result: Picture | None = None
+            while result is None:
+                try:
+                    tiles = cut(given.size, window, **rules)
+                    result = self._result(given, latent, out, treatment, tiles)
+                except MemoryError as error:
+                    window = self._smaller(given.size, window, rules, error)
+            yield result
+
+    def _result(
+        self,
+        given: Raster[Any],
+        latent: Latent | None,
+        out: NDArray[Any] | None,
+        treatment: Treatment,
+        tiles: list[Tile],
+    ) -> Picture:
+        canvas = Canvas(given.size, 1, out)
+        for tile in tiles:
+            # What is beyond the picture is added by the model.
+            pixels, form = to_array(given.part(tile.seen), treatment.light)
+            if latent is not None:
+                pixels = np.concatenate([pixels, latent(_ONE, tile.seen)], axis=1)
+            result = treatment.finish(treatment.tensor(self._predict, pixels))
+            canvas.put(treatment.picture(result, form), _ONE, tile.core, tile.inner)
+        return canvas.picture
 
     def _window(self, size: Size, rules: Rules) -> Size:
-        settings = self.settings
-        whole = settings.halo_within(self._halo, self._multiple) is None
+        settings, whole = self.settings, self._needs_all
         limit = settings.budget(free_memory(), whole=whole) / self._bytes_per_pixel
         if settings.tile is not None and not whole:
             return window_of(size, settings.tile, **rules)
         window = choose_window(size, **rules, limit=math.inf if whole else limit)
         if math.prod(window) > limit and (settings.max_memory is not None or whole):
-            raise DanetError(
-                too_little(self._name, size, window, self._bytes_per_pixel, whole=whole)
-            )
+            raise DanetError(self._too_little(size, window))
         return window
+
+    def _smaller(self, size: Size, window: Size, rules: Rules, lacking: MemoryError) -> Size:
+        """The window after one that memory did not suffice for."""
+        smaller = choose_window(size, **rules, limit=math.prod(window) / 2)
+        if self._needs_all or math.prod(smaller) >= math.prod(window):
+            raise DanetError(self._too_little(size, window)) from lacking
+        return smaller
+
+    @property
+    def _needs_all(self) -> bool:
+        """Whether no tiles give the exact result."""
+        return self.settings.halo_within(self._halo, self._multiple) is None
+
+    def _too_little(self, size: Size, window: Size) -> str:
+        need, whole = self._bytes_per_pixel, self._needs_all
+        return too_little(self._name, size, window, need, whole=whole)
 
     def _predict(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
