@@ -87,8 +87,8 @@ torch.fx.wrap("_in_full")
 class _InFull(nn.Module):
     """A layer that computes in the type of its weights, whatever autocast says.
 
-    In bfloat16 a pixel is known to half an 8-bit level alone: as a network's first layer, in
-    that type, takes this for noise, so its last one adds some.
+    In bfloat16 a pixel is known to half an 8-bit level alone, and so is what the first layer makes
+    of it: the layers after take this for noise, and a last one in that type adds some.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class _InFull(nn.Module):
 
 
 class OuterConvolution(_InFull, nn.Conv2d):
-    """A network's first or last layer, which touches the pixels."""
+    """One of a network's first or last layers, which touch the pixels."""
 
 
 class OuterTransposed(_InFull, nn.ConvTranspose2d):  # type: ignore[misc]  # its forward takes more

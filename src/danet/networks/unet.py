@@ -14,12 +14,12 @@ _SLOPE = 0.2
 
 
 def _convolution_block(
-    in_channels: int, out_channels: int, first: type[nn.Conv2d] = nn.Conv2d
+    in_channels: int, out_channels: int, layer: type[nn.Conv2d] = nn.Conv2d
 ) -> nn.Sequential:
     return nn.Sequential(
-        first(in_channels, out_channels, 3, padding=1),
+        layer(in_channels, out_channels, 3, padding=1),
         nn.LeakyReLU(_SLOPE, inplace=True),
-        nn.Conv2d(out_channels, out_channels, 3, padding=1),
+        layer(out_channels, out_channels, 3, padding=1),
         nn.LeakyReLU(_SLOPE, inplace=True),
     )
 
@@ -50,10 +50,10 @@ class _Down(nn.Module):
     """One level of the down path: its features, and their half-size version for the next."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, downsample: bool, first: type[nn.Conv2d]
+        self, in_channels: int, out_channels: int, downsample: bool, layer: type[nn.Conv2d]
     ) -> None:
         super().__init__()
-        self.block = _convolution_block(in_channels, out_channels, first)
+        self.block = _convolution_block(in_channels, out_channels, layer)
         self.downsample = (
             _Halving(out_channels, out_channels, 4, stride=2, padding=1, bias=False)
             if downsample
@@ -113,6 +113,7 @@ class UNet(Backbone):
         self.receptive_radius = 8 * self.size_multiple - 5
         self.halo = self._halo()
         channels = [width * 2**level for level in range(depth)]
+        # The first layer's features still are the pixels, so that the second is an outer one too.
         self.down_path = nn.ModuleList(
             _Down(before, after, level < depth - 1, nn.Conv2d if level else OuterConvolution)
             for level, (before, after) in enumerate(
