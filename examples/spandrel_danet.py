@@ -2,7 +2,7 @@
 
 WEIGHTS is the ``model.safetensors`` of a denoiser with the backbone unet or half-unet.  spandrel
 has no architecture for it, and `DANet` is one.  A program that loads models by spandrel takes the
-file once ``MAIN_REGISTRY.add`` has run in its process.
+file once ``MAIN_REGISTRY.add`` has run in its process; in ComfyUI, put this file in ``custom_nodes``.
 """
 
 import sys
@@ -56,8 +56,11 @@ def _prefix(weights: dict[str, Any]) -> str | None:
 
 
 MAIN_REGISTRY.add(ArchSupport.from_architecture(DANet()))
-model = ModelLoader().load_from_file(sys.argv[1]).eval()
-noisy, form = to_tensor(read_image(sys.argv[2]))
-with torch.inference_mode():
-    write_image(from_tensor(model(noisy), form), sys.argv[3])
-print(f"{model.architecture.name}, sizes in multiples of {model.size_requirements.multiple_of}")
+NODE_CLASS_MAPPINGS: dict[str, type] = {}  # ComfyUI asks custom nodes for it
+
+if __name__ == "__main__":
+    model = ModelLoader().load_from_file(sys.argv[1]).eval()
+    noisy, form = to_tensor(read_image(sys.argv[2]))
+    with torch.inference_mode():
+        write_image(from_tensor(model(noisy), form), sys.argv[3])
+    print(f"{model.architecture.name}, sizes in multiples of {model.size_requirements.multiple_of}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 
 from danet import Denoiser, NoiseGenerator, metrics
 from danet.cli import main
@@ -99,6 +101,20 @@ def test_spandrel_opens_the_weights(name: str, tmp_path: Path) -> None:
         # spandrel pads to the multiple, and mirrors no border.
         expected = np.asarray(Denoiser(name, border=0, dtype="float32")(noisy)).astype(int)
         assert abs(np.asarray(clean) - expected).max() <= 1
+
+
+def test_comfyui_opens_the_weights_with_the_example_as_a_custom_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The steps of its nodes; the page says what was run in the program itself."""
+    spandrel = pytest.importorskip("spandrel")
+    monkeypatch.setattr(spandrel, "MAIN_REGISTRY", spandrel.ArchRegistry())
+    node = runpy.run_path(str(EXAMPLES / "spandrel_danet.py"))
+    assert node["NODE_CLASS_MAPPINGS"] == {}
+    weights = load_file(WEIGHTS / "photo-fast" / "denoiser" / "model.safetensors")
+    model = spandrel.ModelLoader(registry=spandrel.MAIN_REGISTRY).load_from_state_dict(weights)
+    assert isinstance(model, spandrel.ImageModelDescriptor)
+    assert model.scale == 1
 
 
 def test_openvino_reads_the_exported_model(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import copy
 import re
 import sys
 from itertools import product
@@ -76,6 +77,16 @@ def test_the_model_does_what_the_library_does(
         assert size == (1, 1, 1) or float((expected - inputs[0]).abs().max()) > 100 * TOLERANCE
 
 
+def size_of_the_result(model: Any, side: int) -> list[int]:
+    """As chaiNNer finds the scale of a model: by what follows from the size of the input."""
+    fixed = copy.deepcopy(model)
+    for axis, length in enumerate((1, 3, side, side)):
+        fixed.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = length
+    inferred = onnx.shape_inference.infer_shapes(fixed, strict_mode=True)
+    shape = inferred.graph.output[0].type.tensor_type.shape
+    return [one.dim_value for one in shape.dim[1:]]
+
+
 def test_names_sizes_and_metadata_say_how_to_use_it(tmp_path: Path) -> None:
     Denoiser(build("denoiser", "unet", 2, 3)).export(tmp_path / "r.onnx", {"licence": "apache-2.0"})
     generator = build("generator", "modulated", 2, 2, levels=(0.01, 0.02), unit_level=0.03)
@@ -90,6 +101,7 @@ def test_names_sizes_and_metadata_say_how_to_use_it(tmp_path: Path) -> None:
         assert found == {name: ["batch", count, *sides] for name, count in inputs.items()}
         assert [one.name for one in session.get_outputs()] == outputs
     model = onnx.load(tmp_path / "r.onnx")
+    assert size_of_the_result(model, 21) == [3, 21, 21]
     assert [one.version for one in model.opset_import] == [OPSET]
     facts = {one.key: one.value for one in model.metadata_props}
     expected = {"size_multiple": "4", "halo": "28", "value_range": "[0, 1]", "channels": "RGB"}
