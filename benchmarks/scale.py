@@ -38,6 +38,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--gpus", type=float, default=0, help="of each worker")
     parser.add_argument("--pictures", type=int, default=48)
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--weights", default="photo")
@@ -46,7 +47,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder, count = Path(name), options.pictures
         make(folder / "in", count, options.side)
-        denoiser = Denoiser(options.weights)
+        denoiser = Denoiser(options.weights, device="cuda" if options.gpus else "cpu")
         (folder / "one").mkdir()
         started = time.perf_counter()
         for path in sorted((folder / "in").iterdir()):
@@ -58,13 +59,14 @@ def main() -> None:
             folder / "many",
             weights=options.weights,
             workers=options.workers,
+            gpus=options.gpus,
             batch=4,
         )
         whole = time.perf_counter() - started
         rows = [json.loads(line) for line in found.manifest.read_text().splitlines()]
         busy = sum(row["seconds"] for row in rows) / options.workers
     assert found.done == count
-    print(f"{hardware(torch.device('cpu'))}; {count} pictures of {options.side} px")
+    print(f"{hardware(denoiser.device)}; {count} pictures of {options.side} px")
     print("| | pictures an hour | while workers compute | times one process |")
     print("| --- | --- | --- | --- |")
     print(f"| one process, one thread | {3600 * count / alone:.0f} | | 1 |")

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from danet.errors import DanetError, DataError
+from danet.errors import ConfigError, DanetError, DataError, WeightsError
 from danet.images import read_pixels
 from danet.networks import build
 from danet.pretrained import Denoiser
@@ -32,7 +33,9 @@ EXACT: Any = {"dtype": "float32", "device": "cpu"}
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    # The GPUs are numbers that Ray gives out; nothing computes on them.
+    quiet: Any = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+    ray.init(num_cpus=2, num_gpus=2, **quiet)
     yield
     ray.shutdown()
 
@@ -134,6 +137,39 @@ def test_a_picture_that_kills_its_worker_has_three_tries_and_ends_no_other(
     assert tries.read_text() == "..."
 
 
+def test_each_worker_has_a_gpu_of_its_own(
+    pictures: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seeing(denoising._Worker):
+        def _denoise(self, name: str, *rest: Any) -> None:
+            super()._denoise(name, *rest)
+            (tmp_path / "seen").mkdir(exist_ok=True)
+            (tmp_path / "seen" / str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+            time.sleep(0.5)  # so that one does not do the work of both
+
+    monkeypatch.setattr(denoising, "_Worker", Seeing)
+    settings: Any = {"weights": str(weights), "workers": 2, "batch": 1, "settings": EXACT}
+    found = denoise_all(pictures, tmp_path / "out", gpus=1, **settings)
+    assert (found.done, found.failed) == (12, {})
+    assert sorted(path.read_text() for path in (tmp_path / "seen").iterdir()) == ["0", "1"]
+
+
+def test_workers_compute_on_what_they_were_given() -> None:
+    placed = denoising._placed
+    assert placed({"tile": 64}, 0) == {"tile": 64, "devices": "cpu"}
+    assert placed({}, 0.25) == placed({}, 1) == {"devices": "cuda:0"}
+    assert placed({}, 2) == {"devices": "cuda:0,cuda:1"}
+    assert placed(EXACT, 1) == EXACT
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_workers_without_the_gpu_that_they_were_given_say_so(
+    pictures: Path, weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DanetError, match=r"cannot start: .*'cuda:0' cannot be used"):
+        denoise_all(pictures, tmp_path / "out", weights=str(weights), gpus=1)
+
+
 def test_a_huge_array_is_shared_by_the_workers_and_is_as_in_one_piece(
     weights: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +219,15 @@ def test_what_cannot_be_is_refused(pictures: Path, weights: Path, tmp_path: Path
         denoise_all(pictures, tmp_path / "out")
     with pytest.raises(DanetError, match="workers is 0"):
         denoise_all(pictures, tmp_path / "out", workers=0)
+    too_much: Any = ({"gpus": 3}, {"cpus": 99})
+    for asked in too_much:
+        with pytest.raises(ConfigError, match=r"s is (3|99), and Ray has 2 .PUs on all machines"):
+            denoise_all(pictures, tmp_path / "out", **asked)
+    for wrong in (-1, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match="from 0 to 1 or a whole number"):
+            denoise_all(pictures, tmp_path / "out", gpus=wrong)
+    with pytest.raises(WeightsError, match="nonsense"):
+        denoise_all(pictures, tmp_path / "out", weights="nonsense")
     (tmp_path / "out" / "manifest.jsonl").write_text("no JSON\n")
     with pytest.raises(DataError, match=r"manifest\.jsonl: line 1 is damaged"):
         denoise_all(pictures, tmp_path / "out")

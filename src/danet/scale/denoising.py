@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections import defaultdict
@@ -16,12 +17,21 @@ from typing import Any, NamedTuple, TextIO, TypeAlias
 from tqdm import tqdm
 
 from danet.data.pictures import files_in
-from danet.errors import DanetError, DataError, check_count, one_line, require
+from danet.errors import (
+    ConfigError,
+    DanetError,
+    DataError,
+    check_count,
+    is_count,
+    one_line,
+    require,
+)
 from danet.files import locked
 from danet.images import RAW
 from danet.images.reading import PIXEL_FILES
 from danet.pretrained import Denoiser
 from danet.scale.bands import WHOLE, Band, begin, denoise_band, finish
+from danet.weights import find
 
 __all__ = ["Summary", "denoise_all"]
 
@@ -75,23 +85,31 @@ def denoise_all(
         weights: as for `danet.Denoiser.from_pretrained`.
         workers: how many there are.
         cpus: of each, that compute.
-        gpus: of each; below 1, several share one.
+        gpus: of each, that compute instead, and that no other worker has; below 1, several share
+            one.  0: the CPUs compute, also where there are GPUs.
         batch: how many pictures a worker is given at once, and does again at most if it dies.
         piece: pixels; a ``.npy`` file of more is shared by the workers, in bands of about so many.
-        settings: of the denoiser, such as ``{"dtype": "float32"}``.
+        settings: of the denoiser, such as ``{"dtype": "float32"}``; with a device or devices among
+            them, these are used, whatever Ray gives a worker.
 
     Returns:
         What became of them.  Where a worker died three times at one batch, all its pictures have
         failed; a smaller batch finds the one at fault.
 
     Raises:
-        ConfigError: Ray is not installed, or a setting is wrong.
+        ConfigError: Ray is not installed, a setting is wrong, or one worker asks for more than
+            all machines have.
+        WeightsError: the weights cannot be found.
         DataError: there are no pictures, two have one result, or the manifest is damaged.
-        DanetError: the output cannot be written, or another run writes to it.
+        DanetError: the output cannot be written, another run writes to it, or the workers cannot
+            start.
     """
     source, output = Path(source), Path(output)
     for name, value in {"workers": workers, "cpus": cpus, "batch": batch, "piece": piece}.items():
         check_count(name, value, 1)
+    if not (0 <= gpus <= 1 or is_count(gpus)):
+        raise ConfigError(f"gpus is {gpus!r}, and must be from 0 to 1 or a whole number")
+    find(weights, "denoiser")  # what a worker says of wrong ones is long
     ray, data = (require(module, "scale", "danet.scale") for module in ("ray", "ray.data"))
     output.mkdir(parents=True, exist_ok=True)
     manifest = output / "manifest.jsonl"
@@ -101,6 +119,7 @@ def denoise_all(
         past = {part for part, row in _rows(manifest).items() if row["status"] == "done"}
         is_parquet = source.suffix == ".parquet" or next(source.glob("*.parquet"), None) is not None
         _start(ray)
+        _check_room(ray, cpus, gpus)
         if is_parquet:
             read = data.read_parquet(
                 str(source), columns=["name", "bytes"], ray_remote_args={"num_cpus": 0}
@@ -111,10 +130,10 @@ def denoise_all(
             waiting = _waiting(source, output, past, piece)
             rows = [{"name": name, "band": list(band)} for name, band in sorted(waiting)]
             pictures = data.from_items(rows, override_num_blocks=max(1, -(-len(rows) // batch)))
-        worker = {"source": source, "output": output, "weights": weights}
+        worker = {"source": source, "output": output, "weights": weights, "threads": cpus}
         results = pictures.map_batches(
             _Worker,
-            fn_constructor_kwargs={**worker, "threads": cpus, "settings": dict(settings or {})},
+            fn_constructor_kwargs={**worker, "settings": _placed(settings or {}, gpus)},
             batch_size=batch,
             compute=data.ActorPoolStrategy(size=workers),
             num_cpus=cpus,
@@ -123,7 +142,7 @@ def denoise_all(
             max_task_retries=_TRIES - 1,
         )
         bar = tqdm(total=len(waiting) or None, unit="picture", leave=False, disable=None)
-        with manifest.open("a", encoding="utf-8") as file, bar:
+        with manifest.open("a", encoding="utf-8") as file, bar, _own_errors(ray):
             for row in results.iter_rows() if is_parquet or waiting else ():
                 _write(file, row)
                 bar.update()
@@ -159,6 +178,37 @@ def _start(ray: Any) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         here = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
         ray.init(log_to_driver=False, logging_level="error", **here)
+
+
+def _check_room(ray: Any, cpus: int, gpus: float) -> None:
+    """Refuse workers that Ray would wait for without an end.
+
+    Raises:
+        ConfigError: one asks for more than all machines have.
+    """
+    room = ray.cluster_resources()
+    for kind, asked in (("CPU", cpus), ("GPU", gpus)):
+        if asked > (there := room.get(kind, 0)):
+            raise ConfigError(
+                f"{kind.lower()}s is {asked:g}, and Ray has {there:g} {kind}s on all machines"
+            )
+
+
+def _placed(settings: Mapping[str, Any], gpus: float) -> dict[str, Any]:
+    """The settings, with the devices of a worker unless they name one: it sees its GPUs alone."""
+    if settings.keys() & {"device", "devices"}:
+        return dict(settings)
+    names = [f"cuda:{number}" for number in range(math.ceil(gpus))] or ["cpu"]
+    return {**settings, "devices": ",".join(names)}
+
+
+@contextmanager
+def _own_errors(ray: Any) -> Iterator[None]:
+    """Of an error that workers end with, the last line, which says what is wrong."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise DanetError(f"the workers cannot start: {str(error).splitlines()[-1]}") from error
 
 
 def _waiting(source: Path, output: Path, past: set[_Part], piece: int) -> set[_Part]:
