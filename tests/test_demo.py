@@ -19,6 +19,7 @@ from PIL import Image
 
 from danet import Denoiser, demo
 from danet.cli import main
+from danet.networks import build
 
 CHROMIUM = shutil.which("chromium")
 # Notes every connection that the server's own program opens.
@@ -132,9 +133,21 @@ def test_the_work_of_both_tabs(tmp_path: Path) -> None:
     assert Path(first).read_bytes() == Path(again).read_bytes() != Path(other).read_bytes()
 
 
-def test_shipped_weights_come_first_to_choose_from() -> None:
-    assert demo._choices("denoiser", ["./mine"])[:2] == ["photo", "photo-fast"]
-    assert "./mine" in demo._choices("generator", ["./mine"])
+def test_weights_are_offered_where_they_serve_and_the_shipped_ones_first(tmp_path: Path) -> None:
+    Denoiser(build("denoiser", "unet", 2, 2)).save_pretrained(tmp_path / "mine")
+    mine = str(tmp_path / "mine")
+    assert demo._choices("denoiser", [mine, "sidd-danet"])[:2] == ["photo", "photo-fast"]
+    assert {mine, "sidd-danet"} <= set(demo._choices("denoiser", [mine, "sidd-danet"]))
+    assert mine not in demo._choices("generator", [mine])
+
+
+def test_weights_that_are_none_are_refused_before_anything_is_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--weights", "nonsense"]) == 2
+    assert "there are no weights called 'nonsense'" in capsys.readouterr().err
+    assert main(["demo", "--weights", str(tmp_path)]) == 2
+    assert "holds neither a denoiser nor a generator" in capsys.readouterr().err
 
 
 def test_a_picture_too_large_to_show_is_still_done(

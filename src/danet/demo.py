@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from danet.errors import DanetError, one_line, require
+from danet.errors import DanetError, WeightsError, one_line, require
 from danet.images import RAW, write_image
 from danet.networks import Kind
 from danet.pages import Comparison, compare
 from danet.pages.comparison import TooLargeError, read_shown
 from danet.pretrained import Denoiser, NoiseGenerator
-from danet.weights import at_hand, names
+from danet.weights import CATALOGUE, KINDS, at_hand, find_if_there
 
 __all__ = ["HOST", "launch"]
 
@@ -51,14 +51,19 @@ def launch(
         browser: open the page in a browser.
 
     Raises:
+        WeightsError: there are no weights of a name, or they hold no network.
         ConfigError: Gradio is not installed.
         DanetError: the port is taken, or the host is none of this machine.
     """
+    choices = {kind: _choices(kind, weights) for kind in KINDS}
+    for name in weights:
+        if not any(name in offered for offered in choices.values()):
+            raise WeightsError(f"{name}: holds neither a denoiser nor a generator")
     with tempfile.TemporaryDirectory() as folder:
         # They are read on import.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
         gradio = require("gradio", "demo", "the demo")
-        page = _page(gradio, weights)
+        page = _page(gradio, choices)
         # Gradio's own theme fetches its fonts.
         theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
         try:
@@ -73,18 +78,18 @@ def launch(
             page.close(verbose=False)
 
 
-def _page(gradio: Any, weights: Sequence[str]) -> Any:
+def _page(gradio: Any, choices: Mapping[Kind, list[str]]) -> Any:
     with gradio.Blocks(title="danet", analytics_enabled=False) as page:
         with gradio.Tab("Remove noise"):
             settings = [
-                gradio.Dropdown(_choices("denoiser", weights), label="Weights", render=False),
+                gradio.Dropdown(choices["denoiser"], label="Weights", render=False),
                 _slider(gradio, "Strength in the brightness", 0, 2, 0.05, 1),
                 _slider(gradio, "Strength in the colours", 0, 2, 0.05, 1),
             ]
             _fill(gradio, "Remove noise", _denoised, settings)
         with gradio.Tab("Make noise"):
             settings = [
-                gradio.Dropdown(_choices("generator", weights), label="Weights", render=False),
+                gradio.Dropdown(choices["generator"], label="Weights", render=False),
                 _slider(gradio, "Level, where white is 255", 0.5, 16, 0.5, 5),
                 gradio.Number(1, precision=0, minimum=0, label="Seed", render=False),
             ]
@@ -122,9 +127,19 @@ def _fill(gradio: Any, verb: str, work: _Work, settings: Sequence[Any]) -> None:
 
 
 def _choices(kind: Kind, weights: Sequence[str]) -> list[str]:
-    """The shipped weights first."""
-    here = [name for name in names() if kind in at_hand(name)]
-    return sorted({*here, *weights}, key=lambda name: (not name.startswith("photo"), name))
+    """What is here, and those of the weights that have such a network; the shipped ones first.
+
+    Raises:
+        WeightsError: there are no weights of a name.
+    """
+    here = [name for name in CATALOGUE if kind in at_hand(name)]
+    asked = [name for name in weights if _has(name, kind)]
+    return sorted({*here, *asked}, key=lambda name: (not name.startswith("photo"), name))
+
+
+def _has(name: str, kind: Kind) -> bool:
+    entry = CATALOGUE.get(name)
+    return find_if_there(name, kind) is not None if entry is None else kind in entry.kinds
 
 
 @lru_cache(maxsize=2)
