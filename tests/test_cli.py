@@ -29,6 +29,7 @@ from danet import images
 from danet.cli import main
 from danet.data import PackedPairs
 from danet.errors import ConfigError, DanetWarning
+from danet.images.light import Light
 from danet.networks import build
 from tests.images.dng import write_dng
 from tests.video.clips import scenery, sound_of, times_of, write_clip
@@ -381,6 +382,8 @@ def test_a_report_shows_the_run(run: Run, capsys: pytest.CaptureFixture[str]) ->
     capsys.readouterr()
     assert run("denoise", "in", "-o", "out", "--report", "report", "--skip-existing") == 2
     assert "--report shows the pictures of one run" in error_lines(capsys)[0]
+    assert run("denoise", "clip.mp4", "-o", "out", "--report", "report") == 2
+    assert "--report is for pictures, and shows no videos" in error_lines(capsys)[0]
     assert run("denoise", "in", "-o", "new", "--report", "in/bad.png") == 2
     assert error_lines(capsys) == [
         "in/bad.png/index.html: cannot be written: in/bad.png is no folder"
@@ -537,7 +540,7 @@ def test_strength_self_ensemble_and_residual(run: Run, weights: Path) -> None:
     assert np.abs(pixels("noise.png") - expected).max() <= 0.51
 
 
-def test_a_mask_leaves_what_is_black(run: Run) -> None:
+def test_a_mask_leaves_what_is_black(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     noisy = np.asarray(images.read_image(picture("noisy.png")))
     mask = np.zeros(noisy.shape[:2], np.uint8)
     mask[:, : noisy.shape[1] // 2] = 255
@@ -553,6 +556,12 @@ def test_a_mask_leaves_what_is_black(run: Run) -> None:
     np.testing.assert_array_equal(pixels("other.png"), pixels("some.png"))
     Image.fromarray(mask[1:]).save("mask.png")
     assert run("denoise", "noisy.png", "-o", "some.png", "--mask", "mask.png") == 2
+    np.save("mask.npy", mask.astype(np.float32))
+    capsys.readouterr()
+    assert run("denoise", "noisy.png", "-o", "some.png", "--mask", "mask.npy") == 2
+    assert "mask.npy: a mask of floats has values from 0 to 1, and this one from 0 to 255" in (
+        capsys.readouterr().err
+    )
 
 
 def test_the_strength_is_found_and_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -587,6 +596,26 @@ def test_white_and_linear_light(run: Run, weights: Path) -> None:
     denoiser = danet.Denoiser.from_pretrained(weights, device="cpu")
     expected = denoiser(bright, white=3.5, linear=True, strength="auto")
     np.testing.assert_allclose(np.load("clean.npy"), expected, atol=1e-5)
+
+
+def test_floats_beyond_white_are_generated_and_compared_as_a_screen_shows_them(run: Run) -> None:
+    linear = np.random.default_rng(0).random((37, 50, 4), np.float32)
+    linear[..., :3] *= 3
+    seen = linear.copy()
+    seen[..., :3] = Light(2, linear=True).seen(torch.from_numpy(linear[..., :3])).numpy()
+    np.save("linear.npy", linear)
+    np.save("seen.npy", seen)
+    light = ("--white", "2", "--linear")
+    assert run("generate", "linear.npy", "--seed", "1", "-o", "out") == 2
+    assert run("generate", "linear.npy", "--seed", "1", "-o", "out", *light) == 0
+    assert run("generate", "seen.npy", "--seed", "1", "-o", "out") == 0
+    read = images.read_pixels
+    np.testing.assert_array_equal(read("out/linear_00.png"), read("out/seen_00.png"))
+    assert main(["compare", "linear.npy", "linear.npy", "-o", "page.html"]) == 2
+    assert main(["compare", "linear.npy", "linear.npy", "-o", "page.html", *light]) == 0
+    assert main(["compare", "seen.npy", "seen.npy", "-o", "same.html", "--title", "same"]) == 0
+    pages = (Path(name).read_text().split("data:image")[1:] for name in ("page.html", "same.html"))
+    assert len({tuple(page) for page in pages}) == 1
 
 
 def test_quality_and_every_frame(run: Run) -> None:

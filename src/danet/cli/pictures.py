@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from danet.images.light import Light
     from danet.inference.automatic import FoundNoise
     from danet.inference.treatment import Number, Strength
     from danet.pages import Report
@@ -100,19 +101,7 @@ def add_commands(commands: Any) -> None:
         help="how much of the fine, colourless part of what is taken is given back: 0 none, 1 all "
         "(default: %(default)s)",
     )
-    denoise.add_argument(
-        "--white",
-        type=_positive,
-        metavar="VALUE",
-        help="for floats beyond 0 to 1: the value that counts as white; larger ones stay larger "
-        "(default: 1 for OpenEXR files)",
-    )
-    denoise.add_argument(
-        "--linear",
-        action=argparse.BooleanOptionalAction,
-        help="the numbers of the pictures are proportional to light, or not (default: those of "
-        "OpenEXR files are)",
-    )
+    _add_light_arguments(denoise, "larger ones stay larger")
     denoise.add_argument(
         "--self-ensemble",
         action="store_true",
@@ -147,7 +136,7 @@ def add_commands(commands: Any) -> None:
         type=given_path,
         metavar="FOLDER",
         help="write pages here that show every picture before and after, and index.html, which "
-        "leads to them",
+        "leads to them; for pictures, not for videos",
     )
     denoise.add_argument(
         "--recursive",
@@ -204,6 +193,7 @@ def add_commands(commands: Any) -> None:
         metavar="FOLDER",
         help="the folder to write NAME_00.png, NAME_01.png and so on to; floats become 16 bits",
     )
+    _add_light_arguments(generate, "larger ones become white")
     generate.set_defaults(command=_generate)
 
     compare = commands.add_parser(
@@ -228,6 +218,7 @@ def add_commands(commands: Any) -> None:
         default=8,
         help="how often the difference is enlarged (default: %(default)s)",
     )
+    _add_light_arguments(compare, "larger ones are shown white")
     # More than 33 megapixels make a page that few browsers show.
     _add_max_pixels(compare, 2**25)
     compare.set_defaults(command=_compare)
@@ -240,6 +231,22 @@ def _add_picture_arguments(
     parser.add_argument("--verbose", action="store_true", help=verbose)
     _add_max_pixels(parser, 2 * 89_478_485)  # as Pillow has it
     add_network_arguments(parser, *runtimes)
+
+
+def _add_light_arguments(parser: argparse.ArgumentParser, larger: str) -> None:
+    parser.add_argument(
+        "--white",
+        type=_positive,
+        metavar="VALUE",
+        help=f"for floats beyond 0 to 1: the value that counts as white; {larger} (default: 1 for "
+        "OpenEXR files)",
+    )
+    parser.add_argument(
+        "--linear",
+        action=argparse.BooleanOptionalAction,
+        help="the numbers of the pictures are proportional to light, or not (default: those of "
+        "OpenEXR files are)",
+    )
 
 
 def _add_max_pixels(parser: argparse.ArgumentParser, default: int) -> None:
@@ -390,10 +397,12 @@ def _check_kinds(options: argparse.Namespace) -> None:
     videos = [path for path in options.pictures if _is_video(path)]
     if options.temporal and not videos:
         raise ConfigError("--temporal is for videos, and none is given")
-    if options.report and (videos or options.residual or options.skip_existing):
+    if options.report and videos:
+        raise ConfigError("--report is for pictures, and shows no videos; denoise these without it")
+    if options.report and (options.residual or options.skip_existing):
         raise ConfigError(
-            "--report shows the pictures of one run, and goes with neither videos nor --residual "
-            "nor --skip-existing"
+            "--report shows the pictures of one run, and goes with neither --residual nor "
+            "--skip-existing"
         )
     alone = {"--residual": "residual", "--white": "white", "--linear": "linear"}
     given = [option for option, name in alone.items() if getattr(options, name)]
@@ -477,6 +486,11 @@ def _mask(path: Path) -> NDArray[np.float32]:
     refuse_folder(path)
     with open_picture(path) as file:
         pixels = next(file.frames).pixels
+    if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):
+        raise DataError(
+            f"{path}: a mask of floats has values from 0 to 1, and this one from {pixels.min():g} "
+            f"to {pixels.max():g}; scale them, and say by --strength how much 1 takes"
+        )
     try:
         mask: NDArray[np.float32] = to_array(pixels)[0][0].mean(axis=0)
     except DanetError as error:
@@ -494,8 +508,21 @@ def _integers(pixels: NDArray[Any]) -> NDArray[Any]:
     return scaled.astype(np.uint16)
 
 
+def _shown(pixels: NDArray[Any], light: Light) -> NDArray[Any]:
+    """Pixels as a screen shows them, and as networks know them."""
+    from danet import images
+    from danet.images.light import PLAIN
+
+    if light == PLAIN:
+        return pixels
+    seen, form = images.to_tensor(pixels, light)
+    plain = replace(form, light=PLAIN, given=None, seen=None)
+    return cast("NDArray[Any]", images.from_tensor(seen, plain))
+
+
 def _generate(options: argparse.Namespace) -> int:
     from danet import images
+    from danet.images.reading import light_of
     from danet.pretrained import NoiseGenerator
 
     jobs = generate_jobs(options.pictures, options.output, options.n)
@@ -511,7 +538,8 @@ def _generate(options: argparse.Namespace) -> int:
                     "one; save them one by one"
                 )
             clean = next(file.frames)
-        versions = generator.stream(clean.pixels, len(outputs), options.seed, options.level)
+        pixels = _shown(clean.pixels, light_of(picture, options.white, options.linear))
+        versions = generator.stream(pixels, len(outputs), options.seed, options.level)
         for version, output in zip(versions, outputs, strict=True):
             images.write_frame(replace(clean, pixels=_integers(version)), output)
 
@@ -525,7 +553,15 @@ def _compare(options: argparse.Namespace) -> int:
     before, after, page = options.before, options.after, options.output
     check_outputs([(before, [page]), (after, [])])
     with _picture_limits(options.max_pixels):
-        compare_files(before, after, page, title=options.title, factor=options.factor)
+        compare_files(
+            before,
+            after,
+            page,
+            title=options.title,
+            factor=options.factor,
+            white=options.white,
+            linear=options.linear,
+        )
     return 0
 
 

@@ -179,11 +179,12 @@ def compare_files(
     *,
     title: str | None = None,
     factor: int = 8,
+    white: float | None = None,
+    linear: bool | None = None,
 ) -> None:
     """Write the page of `comparison_page` for the first pictures of two files.
 
-    They are turned upright, and brought to sRGB by their colour profiles.  OpenEXR files are shown
-    by the curve of sRGB, and clipped at white, which is 1.
+    They are turned upright, and brought to sRGB by their colour profiles.
 
     Args:
         before: a file that `danet.images.open_picture` takes.
@@ -191,14 +192,22 @@ def compare_files(
         page: the file to write, whole or not at all.
         title: of the page; by default the names of the two files.
         factor: how often the difference is enlarged.
+        white: the value of floats that is shown white, as are larger ones; by default 1 for OpenEXR
+            files, and floats of others must be in [0, 1].
+        linear: whether the numbers are proportional to light, and are shown by the curve of sRGB;
+            by default so for OpenEXR files alone.
 
     Raises:
         ImageError: a file cannot be read, or the sizes differ.
-        ConfigError: ``factor`` is not a positive whole number.
+        ConfigError: ``factor`` is not a positive whole number, or ``white`` not positive and
+            finite.
         DanetError: the page cannot be written.
     """
     names = Path(before).name, Path(after).name
-    shown = compare(read_shown(before), read_shown(after), names=names, factor=factor)
+    first, second = (
+        read_shown(path, light=light_of(path, white, linear)) for path in (before, after)
+    )
+    shown = compare(first, second, names=names, factor=factor)
     with atomic_write(page) as temporary:
         temporary.write_text(shown.page(title), encoding="utf-8")
 
