@@ -2,7 +2,8 @@
 
 WEIGHTS is the ``model.safetensors`` of a denoiser with the backbone unet or half-unet.  spandrel
 has no architecture for it, and `DANet` is one.  A program that loads models by spandrel takes the
-file once ``MAIN_REGISTRY.add`` has run in its process; in ComfyUI, put this file in ``custom_nodes``.
+file once ``MAIN_REGISTRY.add`` has run in its process; for ComfyUI put this file in
+``custom_nodes``.
 """
 
 import sys
