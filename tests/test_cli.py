@@ -429,7 +429,7 @@ def test_pictures_that_are_left_out_are_counted(
     run: Run, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     picture("in/one.png")
-    for name in ("in/two.jxl", "in/three.PSD", "in/notes.txt", "in/.four.psd", "in/five.MOV"):
+    for name in ("in/two.jp2", "in/three.PSD", "in/notes.txt", "in/.four.psd", "in/five.MOV"):
         Path(name).write_text("")
     assert run(command, "in", "-o", "out") == 0
     counts = "danet: 1 done, 0 skipped, 0 failed, 3 left out"
@@ -449,7 +449,7 @@ def test_pictures_that_are_left_out_are_counted(
     assert sorted(lines) == [
         "danet: in/five.MOV: left out, as videos in folders are",
         "danet: in/three.PSD: left out for its format",
-        "danet: in/two.jxl: left out for its format",
+        "danet: in/two.jp2: left out for its format",
     ]
     assert summary == counts
     assert len(files("out")) == 1

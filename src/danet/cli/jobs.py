@@ -33,7 +33,7 @@ Job = tuple[Path, list[Path]]
 
 # Suffixes of pictures that folders hold, and that are not taken from there.
 _LEFT_OUT = frozenset(
-    {".crw", ".dds", ".fits", ".hdr", ".ico", ".j2k", ".jp2", ".jpx", ".jxl", ".jxr"}
+    {".crw", ".dds", ".fits", ".hdr", ".ico", ".j2k", ".jp2", ".jpx", ".jxr"}
     | {".pbm", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm", ".psb", ".psd", ".qoi", ".raw", ".tga"}
     | {".wdp", ".xcf"}
 )

@@ -116,7 +116,7 @@ def add_commands(commands: Any) -> None:
         "--quality",
         type=at_least(1, 100),
         help="quality of JPEG, WebP, AVIF and HEIC (default: that of the picture if both are JPEG, "
-        "else 95) and of videos (default: 70)",
+        "else 95), of JPEG XL (default: without loss) and of videos (default: 70)",
     )
     denoise.add_argument(
         "--temporal",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from danet.errors import DanetError, ImageError, one_line
-from danet.images import deep, exr, heif, raw
+from danet.images import deep, exr, heif, jxl, raw
 from danet.images.conversion import plain_mode
 from danet.images.light import PLAIN, Light
 from danet.images.metadata import GAIN_MAP, info_of, page_exif, parsed_exif
@@ -25,6 +25,7 @@ __all__ = [
     "Frame",
     "PictureFile",
     "check_size",
+    "in_8_bits",
     "light_of",
     "open_picture",
     "read_image",
@@ -37,6 +38,7 @@ READABLE = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
     | exr.SUFFIXES
     | heif.SUFFIXES
+    | jxl.SUFFIXES
 )
 PIXEL_FILES = READABLE | {".npy"}
 
@@ -71,7 +73,7 @@ class PictureFile:
 
     Attributes:
         format: as Pillow calls it, such as "JPEG"; "NPY" for an array of NumPy, "RAW" for the raw
-            file of a camera, "EXR" for an OpenEXR file.
+            file of a camera, "EXR" for an OpenEXR file, "JXL" for a JPEG XL file.
         count: number of its frames or pages.
         frames: gives each of them once, as it is read.
     """
@@ -92,8 +94,8 @@ def open_picture(
 
     Args:
         path: a file that Pillow reads, of a common format; a ``.npy`` file, which is
-            memory-mapped; an OpenEXR file; or a raw file of a camera, which rawpy develops to 16
-            bits in sRGB, and turns upright.
+            memory-mapped; an OpenEXR file; a JPEG XL file, which is turned upright; or a raw file
+            of a camera, which rawpy develops to 16 bits in sRGB, and turns upright.
         scratch: a folder to write the pixels of large TIFF files to when they are decoded, part by
             part: they are memory-mapped then, and the file is gone when they are.
 
@@ -104,7 +106,8 @@ def open_picture(
         ImageError: there is no such file, it is no picture, or it is damaged; it holds more than
             2000 pictures; it has more pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``, which can
             be raised; or it needs the packages of ``danet[exr]``, ``danet[formats]``,
-            ``danet[heic]`` or ``danet[raw]``.  Reading the frames raises it as well.
+            ``danet[heic]``, ``danet[jxl]`` or ``danet[raw]``.  Reading the frames raises it as
+            well.
 
     Example:
         >>> import tempfile
@@ -142,6 +145,9 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         if raw.is_raw(Path(path)):
             pixels, _ = raw.develop(Path(path), check_size, bits=8)
             return Image.fromarray(pixels.squeeze())
+        if jxl.is_jxl(Path(path)):
+            pixels, _ = jxl.read_jxl(Path(path), check_size)
+            return Image.fromarray(pixels if pixels.dtype == np.uint8 else in_8_bits(pixels))
         with Image.open(path, formats=_formats(Path(path))) as image:
             image.load()
             return ImageOps.exif_transpose(image)
@@ -182,6 +188,11 @@ def check_size(width: int, height: int) -> None:
         raise ImageError(
             f"{width} x {height} pixels exceed the limit of {2 * limit}. {_LIMIT_ADVICE}"
         )
+
+
+def in_8_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Pixels of 16 bits, rounded."""
+    return np.rint(pixels / 257).astype(np.uint8)
 
 
 def light_of(
@@ -230,10 +241,14 @@ def _formats(path: Path) -> list[str]:
 
 
 def _open(path: Path, stack: ExitStack, scratch: Path | None) -> PictureFile:
-    is_raw = raw.is_raw(path)
-    if is_raw or exr.is_exr(path):
-        read: Callable[..., Any] = raw.develop if is_raw else exr.read_exr
-        return PictureFile("RAW" if is_raw else "EXR", 1, _alone(path, read))
+    alone = (
+        ("RAW", raw.is_raw, raw.develop),
+        ("EXR", exr.is_exr, exr.read_exr),
+        ("JXL", jxl.is_jxl, jxl.read_jxl),
+    )
+    for name, is_one, read in alone:
+        if is_one(path):
+            return PictureFile(name, 1, _alone(path, read))
     if path.suffix.lower() == ".npy":
         # Mapped, so that a header cannot ask for more than the file holds.
         array = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -19,9 +19,10 @@ from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from danet.errors import DanetError, DanetWarning, ImageError, one_line
 from danet.files import atomic_write
-from danet.images import deep, exr, heif
+from danet.images import deep, exr, heif, jxl
+from danet.images.conversion import plain_mode
 from danet.images.metadata import parsed_exif, unusual_chunks
-from danet.images.reading import Frame, PictureFile, check_size, open_picture, upright
+from danet.images.reading import Frame, PictureFile, check_size, in_8_bits, open_picture, upright
 from danet.images.tiff import TiffWriter
 
 __all__ = ["format_of", "process_file", "write_frame", "write_image"]
@@ -67,7 +68,7 @@ def process_file(
             files and of large TIFF files are memory-mapped (``numpy.memmap``); `scratch_array` of
             `danet.files` makes room for such results.
         quality: 1 to 100 for JPEG, WebP, AVIF and HEIC, as Pillow has it; by default that of the
-            source if both are JPEG, else 95.
+            source if both are JPEG, else 95.  JPEG XL is written without loss by default.
 
     Raises:
         ImageError: the source cannot be read, or the format of the target cannot hold its
@@ -110,7 +111,7 @@ def process_file(
 
         frames = treated()
         if file.format == "RAW" and file_format not in ("TIFF", "PNG", "NPY"):
-            frames = (replace(frame, pixels=_in_8_bits(frame.pixels)) for frame in frames)
+            frames = (replace(frame, pixels=in_8_bits(frame.pixels)) for frame in frames)
         # The pages of TIFF alone can be of several sizes.
         several = count > 1 and file.format == file_format == "TIFF"
         size = deep.pixel_bytes(Path(source)) if several else 0
@@ -121,10 +122,6 @@ def process_file(
     if lost:
         message = f"{target}: written without {' and '.join(sorted(lost))} of {source}"
         warnings.warn(message, DanetWarning, stacklevel=2)
-
-
-def _in_8_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    return np.rint(pixels / 257).astype(np.uint8)
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
@@ -142,6 +139,9 @@ def format_of(path: str | os.PathLike[str]) -> str:
     if suffix.lower() in exr.SUFFIXES:
         exr.library()
         return "EXR"
+    if suffix.lower() in jxl.SUFFIXES:
+        jxl.library()
+        return "JXL"
     heif.register(Path(path))
     file_format = Image.registered_extensions().get(suffix.lower())
     if file_format not in Image.SAVE:
@@ -178,6 +178,11 @@ def write_image(image: Image.Image, path: str | os.PathLike[str]) -> None:
     if file_format == "EXR":
         _write_exr(Frame(np.asarray(image), {}), path)
         return
+    if file_format == "JXL":
+        info = {str(key): value for key, value in image.info.items()}
+        frame = Frame(np.asarray(plain_mode(image)), info)
+        _write_jxl(_fitted(frame, file_format), path, None)
+        return
     options = {key: image.info[key] for key in _KEPT_INFO if key in image.info}
     options.update(_QUALITY.get(file_format, {}))
     with atomic_write(path) as temporary, _encoding(path, file_format, image.mode):
@@ -207,6 +212,8 @@ def _write(
             np.save(stream, first.pixels)
     elif file_format == "EXR":
         _write_exr(first, path)
+    elif file_format == "JXL":
+        _write_jxl(first, path, quality)
     elif deep.needed(first.pixels) or (file_format == "TIFF" and deep.is_installed()):
         _write_deep(first, file, path, file_format, size)
     elif file.count == 1:
@@ -228,6 +235,17 @@ def _write_exr(frame: Frame, path: Path) -> None:
         )
     with atomic_write(path) as temporary, _encoding(path, "EXR", str(pixels.dtype)):
         exr.write_exr(temporary, pixels, frame.info)
+
+
+def _write_jxl(frame: Frame, path: Path, quality: int | None) -> None:
+    pixels = frame.pixels
+    if pixels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+        raise ImageError(
+            f"{path}: JPEG XL is written with 8 or 16 bits, and the picture is of {pixels.dtype}; "
+            "take .exr or .tif"
+        )
+    with atomic_write(path) as temporary, _encoding(path, "JPEG XL", str(pixels.dtype)):
+        jxl.write_jxl(temporary, pixels, frame.info, quality)
 
 
 def _write_deep(first: Frame, file: PictureFile, path: Path, file_format: str, size: int) -> None:

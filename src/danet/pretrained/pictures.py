@@ -180,8 +180,8 @@ class PictureDenoiser(ABC):
 
         Returns:
             ``level``, the standard deviation of the noise that the network sees, where white is 1,
-            and ``strength``: 0 up to 1.25 grey levels of 255, as clean photographs have, 1 from
-            2.25, and on the line between.
+            and ``strength``: 0 up to 1.3 grey levels of 255, as clean photographs have, 1 from
+            2.3, and on the line between.
 
         Raises:
             ImageError: the picture cannot be taken, or is more than one; the message says why.
@@ -250,7 +250,7 @@ class PictureDenoiser(ABC):
                 integers, and with its sign to files of floats and ``.npy``.
             self_ensemble: as for calling the denoiser.
             quality: 1 to 100 for JPEG, WebP, AVIF and HEIC; by default that of the source if both
-                files are JPEG, else 95.
+                files are JPEG, else 95.  JPEG XL is written without loss by default.
 
         Raises:
             ImageError: the source cannot be read, the mask does not fit, or the format of the
