@@ -7,6 +7,7 @@ import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image, ImageCms
 import danet
 from danet.errors import ConfigError, DanetError, ImageError
 from danet.metrics import noise_level
-from danet.pages import compare_files, comparison_page
+from danet.pages import compare, compare_files
 
 HOSTILE = "\"><script>alert(1)</script> & $width '.png"
 VOID = {"meta", "input", "img"}
@@ -63,9 +64,13 @@ def pair(height: int = 37, width: int = 50) -> tuple[NDArray[np.uint8], NDArray[
     return np.rint(first).astype(np.uint8), np.rint(second).astype(np.uint8)
 
 
+def page_of(before: Any, after: Any, **settings: Any) -> str:
+    return compare(before, after, **settings).page()
+
+
 def test_the_page_holds_both_pictures_and_what_was_taken_bit_for_bit() -> None:
     before, after = pair()
-    page = Page(comparison_page(before, after, factor=4))
+    page = Page(page_of(before, after, factor=4))
     np.testing.assert_array_equal(page.picture("before"), before)
     np.testing.assert_array_equal(page.picture("after"), after)
     taken = 128 + 4 * (before.astype(int) - after.astype(int))
@@ -75,13 +80,13 @@ def test_the_page_holds_both_pictures_and_what_was_taken_bit_for_bit() -> None:
 
 def test_every_value_of_a_byte_is_kept() -> None:
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    page = Page(comparison_page(ramp, ramp))
+    page = Page(page_of(ramp, ramp))
     np.testing.assert_array_equal(page.picture("before"), np.stack([ramp] * 3, axis=-1))
     assert (page.picture("noise") == 128).all()
 
 
 def test_the_page_needs_nothing_else() -> None:
-    text = comparison_page(*pair())
+    text = page_of(*pair())
     page = Page(text)
     for _, attributes in page.elements:
         for name in ("src", "href", "srcset", "data", "action", "poster"):
@@ -92,7 +97,7 @@ def test_the_page_needs_nothing_else() -> None:
 
 
 def test_the_page_has_a_slider_two_sizes_and_fits_a_phone() -> None:
-    text = comparison_page(*pair())
+    text = page_of(*pair())
     inputs = [attributes for tag, attributes in Page(text).elements if tag == "input"]
     assert [at["type"] for at in inputs] == ["radio", "radio", "range"]
     assert [at.get("value") for at in inputs] == ["1", "2", "50"]
@@ -105,13 +110,13 @@ def test_the_page_has_the_noise_levels_of_each_picture() -> None:
     expected = [f"{255 * level:.2f}" for p in pictures for level in noise_level(p).channels]
     taken = pictures[0].astype(float) - pictures[1]
     expected += [f"{deviation:.2f}" for deviation in taken.std(axis=(0, 1))]
-    assert re.findall(r"<td>([\d.]+)</td>", comparison_page(*pictures)) == expected
+    assert re.findall(r"<td>([\d.]+)</td>", page_of(*pictures)) == expected
     assert float(expected[0]) > 3 * float(expected[3])
 
 
 def test_a_picture_that_webp_cannot_hold_is_png() -> None:
     long = np.arange(2 * 16384, dtype=np.uint16).reshape(2, 16384).astype(np.uint8)
-    text = comparison_page(long, long)
+    text = page_of(long, long)
     assert "data:image/png" in text and "data:image/webp" not in text
     np.testing.assert_array_equal(Page(text).picture("after")[..., 1], long)
 
@@ -129,18 +134,18 @@ def test_a_notebook_shows_the_page_in_a_frame() -> None:
 
 
 def test_names_and_title_are_escaped() -> None:
-    plain = Page(comparison_page(*pair()))
-    page = Page(comparison_page(*pair(), names=(HOSTILE, "b\n\udcff\x1b")))
+    plain = Page(page_of(*pair()))
+    page = Page(page_of(*pair(), names=(HOSTILE, "b\n\udcff\x1b")))
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
     assert page.text["title"] == rf"{HOSTILE} and b \udcff\x1b"
     assert HOSTILE in page.text["span"]
-    assert Page(comparison_page(*pair(), title=HOSTILE)).text["h1"] == HOSTILE
+    assert Page(compare(*pair()).page(HOSTILE)).text["h1"] == HOSTILE
 
 
 def test_pictures_of_every_kind_are_taken() -> None:
     before, after = pair()
     tensor = torch.from_numpy(after / 255).permute(2, 0, 1)
-    page = Page(comparison_page(before.astype(np.uint16) * 257 - 100, tensor))
+    page = Page(page_of(before.astype(np.uint16) * 257 - 100, tensor))
     np.testing.assert_array_equal(page.picture("before"), before)
     np.testing.assert_array_equal(page.picture("after"), after)
 
@@ -148,11 +153,11 @@ def test_pictures_of_every_kind_are_taken() -> None:
 def test_pictures_that_cannot_be_compared_are_refused() -> None:
     before, after = pair()
     with pytest.raises(ImageError, match="a has 50 x 37 pixels and b 50 x 36; only"):
-        comparison_page(before, after[1:], names=("a", "b"))
+        page_of(before, after[1:], names=("a", "b"))
     with pytest.raises(ImageError, match="2 pictures in one tensor"):
-        comparison_page(before, torch.zeros(2, 3, 37, 50))
+        page_of(before, torch.zeros(2, 3, 37, 50))
     with pytest.raises(ConfigError, match="factor is 0"):
-        comparison_page(before, after, factor=0)
+        page_of(before, after, factor=0)
 
 
 def test_files_are_compared_upright_and_in_srgb(tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ __all__ = [
     "TooLargeError",
     "compare",
     "compare_files",
-    "comparison_page",
     "read_shown",
 ]
 
@@ -71,12 +70,14 @@ class Comparison:
         before, after = self.pixels
         height, width = before.shape[:2]
         shown = [html.escape(one_line(name)) for name in self.names]
+        roles = zip(("before", "after"), shown, strict=True)
+        captions = [role if name == role else f"{role}: {name}" for role, name in roles]
         return filled(
             "comparison.html",
             title=" and ".join(shown) if title is None else html.escape(one_line(title)),
             home=f'<p><a href="{html.escape(home)}">all pictures</a></p>\n' if home else "",
-            before_name=shown[0],
-            after_name=shown[1],
+            before_caption=captions[0],
+            after_caption=captions[1],
             width=width,
             height=height,
             factor=self.factor,
@@ -102,10 +103,11 @@ def compare(
     names: tuple[str, str] = ("before", "after"),
     factor: int = 8,
 ) -> Comparison:
-    """Show a picture before and after in a notebook, with a slider; it is `danet.show`.
+    """Show a picture before and after, in a notebook or on a page; it is `danet.show`.
 
-    The pictures are shown in 8 bits, without transparency; what is deeper is rounded.  All numbers
-    are taken for those of sRGB.
+    There is a slider between the two at 100 and 200 %, what was taken, and the noise level of each
+    by `danet.metrics.noise_level`.  The pictures are shown in 8 bits, without transparency; what is
+    deeper is rounded.  All numbers are taken for those of sRGB.
 
     Args:
         before: one picture, as for `danet.images.to_tensor`.
@@ -114,15 +116,17 @@ def compare(
         factor: how often what was taken is enlarged, which is shown below.
 
     Returns:
-        What a notebook shows if it is the last line of a cell; its ``page()`` is the page.
+        What a notebook shows if it is the last line of a cell; its ``page()`` is an HTML page that
+        needs no other file, with the pictures as lossless WebP.
 
     Raises:
         ImageError: a picture cannot be taken, or is more than one, or the sizes differ.
         ConfigError: ``factor`` is not a positive whole number.
 
     Example:
-        >>> compare(np.full((8, 9), 0.6), np.full((8, 9), 0.5))._repr_html_()[:15]
-        '<iframe srcdoc='
+        >>> shown = compare(np.full((8, 9), 0.6), np.full((8, 9), 0.5))
+        >>> "<title>a &lt; b</title>" in shown.page("a < b")
+        True
     """
     check_count("factor", factor, 1)
     first, second = _bytes(before), _bytes(after)
@@ -136,42 +140,6 @@ def compare(
     return Comparison((first, second), names, levels, factor)
 
 
-def comparison_page(
-    before: Picture,
-    after: Picture,
-    *,
-    names: tuple[str, str] = ("before", "after"),
-    title: str | None = None,
-    factor: int = 8,
-) -> str:
-    """Show a picture before and after in one HTML page that needs no other file.
-
-    It has a slider between the two at 100 and 200 %, what was taken, and the noise level of each
-    by `danet.metrics.noise_level`.  The pictures are in it as lossless WebP of 8 bits, without
-    transparency; what is deeper is rounded.  All numbers are taken for those of sRGB.
-
-    Args:
-        before: one picture as for `danet.images.to_tensor`.
-        after: another, of the same size.
-        names: of the two, as the page gives them.
-        title: of the page; by default the two names.
-        factor: how often the difference is enlarged.
-
-    Returns:
-        The text of the page.
-
-    Raises:
-        ImageError: a picture cannot be taken, or is more than one, or the sizes differ.
-        ConfigError: ``factor`` is not a positive whole number.
-
-    Example:
-        >>> page = comparison_page(np.full((8, 9), 0.6), np.full((8, 9), 0.5), title="a < b")
-        >>> "<title>a &lt; b</title>" in page
-        True
-    """
-    return compare(before, after, names=names, factor=factor).page(title)
-
-
 def compare_files(
     before: str | os.PathLike[str],
     after: str | os.PathLike[str],
@@ -182,7 +150,7 @@ def compare_files(
     white: float | None = None,
     linear: bool | None = None,
 ) -> None:
-    """Write the page of `comparison_page` for the first pictures of two files.
+    """Write the page of `compare` for the first pictures of two files.
 
     They are turned upright, and brought to sRGB by their colour profiles.
 

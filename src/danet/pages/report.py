@@ -33,7 +33,7 @@ _THUMBNAIL = 480, 384  # pixels, for screens of two to a CSS pixel
 
 
 class Report:
-    """A folder with a page of `danet.pages.comparison_page` for each picture, and ``index.html``.
+    """A folder with a page of `danet.pages.compare` for each picture, and ``index.html``.
 
     The index has a small picture of each result that leads to its page, the noise level before
     and after, and what failed.  The pages need nothing but each other.
