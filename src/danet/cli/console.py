@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import logging
+import math
 import os
 import signal
 import sys
@@ -13,23 +14,35 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from danet.errors import ConfigError, one_line
+from danet.errors import ConfigError, DanetError, one_line
+
+if TYPE_CHECKING:
+    from danet.inference.treatment import Number
 
 __all__ = [
     "FAILED",
+    "STREAM",
     "add_border_argument",
     "add_network_arguments",
     "at_least",
     "complain",
     "given_path",
+    "input_path",
     "network_settings",
+    "output_path",
     "owned_process",
+    "picture_suffix",
+    "positive",
     "say",
+    "share",
+    "strength_number",
 ]
 
 FAILED = 2
+# Standard input as a picture to read, standard output as the file to write.
+STREAM = Path("-")
 
 
 def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -54,6 +67,54 @@ def given_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("an empty word names no file; for this folder give .")
     return Path(text)
+
+
+def input_path(text: str) -> Path:
+    """As `given_path`; "-" is standard input, and ./- a file."""
+    path = given_path(text)
+    return path if path != STREAM or text == "-" else path.absolute()
+
+
+def output_path(text: str) -> tuple[Path, bool]:
+    """As `input_path`, and whether it is named as a folder, which a path does not remember."""
+    return input_path(text), text.endswith(("/", os.sep))
+
+
+def picture_suffix(text: str) -> str:
+    """A suffix, with its dot, of a format that pictures are written in."""
+    from danet.images import format_of
+
+    suffix = f".{text.removeprefix('.')}"
+    try:
+        format_of(f"picture{suffix}")
+    except DanetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return suffix
+
+
+def strength_number(text: str) -> Number:
+    """How much of the noise is taken: a number, or auto."""
+    if text == "auto":
+        return "auto"
+    return _number(text, lambda value: 0 <= value < math.inf, "auto or a finite number from 0 on")
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    return _number(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def positive(text: str) -> float:
+    """A positive, finite number."""
+    return _number(text, lambda value: 0 < value < math.inf, "a positive, finite number")
+
+
+def _number(text: str, is_right: Callable[[float], bool], right: str) -> float:
+    """The number that a word says, or an error that says what would be right."""
+    with suppress(ValueError):
+        if is_right(value := float(text)):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not {right}")
 
 
 def add_network_arguments(parser: argparse.ArgumentParser, *runtimes: str) -> None:

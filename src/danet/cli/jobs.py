@@ -11,11 +11,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from danet.cli.console import FAILED, complain, say
+from danet.cli.console import FAILED, STREAM, complain, say
 from danet.errors import ConfigError, DanetError, DataError, one_line
 
 __all__ = [
-    "STREAM",
     "Job",
     "check_outputs",
     "denoise_jobs",
@@ -24,9 +23,6 @@ __all__ = [
     "named_streams",
     "refuse_folder",
 ]
-
-# Standard input as a picture to read, standard output as the file to write.
-STREAM = Path("-")
 
 # A picture to read, and the files to write for it; none for one that is left out for its format.
 Job = tuple[Path, list[Path]]

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from danet.cli.console import add_network_arguments, at_least, given_path, network_settings, say
-from danet.cli.jobs import (
+from danet.cli.console import (
     STREAM,
+    add_network_arguments,
+    at_least,
+    given_path,
+    input_path,
+    network_settings,
+    output_path,
+    picture_suffix,
+    positive,
+    say,
+    share,
+    strength_number,
+)
+from danet.cli.jobs import (
     Job,
     check_outputs,
     denoise_jobs,
@@ -31,7 +42,7 @@ if TYPE_CHECKING:
 
     from danet.images.light import Light
     from danet.inference.automatic import FoundNoise
-    from danet.inference.treatment import Number, Strength
+    from danet.inference.treatment import Strength
     from danet.pages import Report
     from danet.pretrained import Denoiser, ExportedDenoiser
 
@@ -60,7 +71,7 @@ def add_commands(commands: Any) -> None:
     denoise.add_argument(
         "-o",
         "--output",
-        type=_output,
+        type=output_path,
         required=True,
         metavar="OUT",
         help="a folder, in which pictures keep their names; or, for one picture, NAME.SUFFIX, or - "
@@ -68,13 +79,13 @@ def add_commands(commands: Any) -> None:
     )
     denoise.add_argument(
         "--format",
-        type=_suffix,
+        type=picture_suffix,
         metavar="SUFFIX",
         help="format of what goes to standard output: png, jpg, tif, webp ... (default: png)",
     )
     denoise.add_argument(
         "--strength",
-        type=_strength,
+        type=strength_number,
         default=1.0,
         help="how much of the noise is taken: 0 none, 1 all that is found, above 1 more; auto: "
         "none of clean pictures, all of noisy ones (default: %(default)s)",
@@ -82,7 +93,7 @@ def add_commands(commands: Any) -> None:
     for part, what in (("luma", "brightness"), ("chroma", "colours")):
         denoise.add_argument(
             f"--{part}",
-            type=_strength,
+            type=strength_number,
             metavar="STRENGTH",
             help=f"how much of the noise in the {what} is taken (default: that of --strength)",
         )
@@ -95,7 +106,7 @@ def add_commands(commands: Any) -> None:
     )
     denoise.add_argument(
         "--grain",
-        type=_share,
+        type=share,
         default=0.0,
         metavar="SHARE",
         help="how much of the fine, colourless part of what is taken is given back: 0 none, 1 all "
@@ -227,7 +238,7 @@ def add_commands(commands: Any) -> None:
 def _add_picture_arguments(
     parser: argparse.ArgumentParser, pictures: str, verbose: str, *runtimes: str
 ) -> None:
-    parser.add_argument("pictures", nargs="+", type=_input, metavar="PICTURES", help=pictures)
+    parser.add_argument("pictures", nargs="+", type=input_path, metavar="PICTURES", help=pictures)
     parser.add_argument("--verbose", action="store_true", help=verbose)
     _add_max_pixels(parser, 2 * 89_478_485)  # as Pillow has it
     add_network_arguments(parser, *runtimes)
@@ -236,7 +247,7 @@ def _add_picture_arguments(
 def _add_light_arguments(parser: argparse.ArgumentParser, larger: str) -> None:
     parser.add_argument(
         "--white",
-        type=_positive,
+        type=positive,
         metavar="VALUE",
         help=f"for floats beyond 0 to 1: the value that counts as white; {larger} (default: 1 for "
         "OpenEXR files)",
@@ -257,50 +268,6 @@ def _add_max_pixels(parser: argparse.ArgumentParser, default: int) -> None:
         metavar="COUNT",
         help="pictures of more pixels are refused (default: %(default)s)",
     )
-
-
-def _input(text: str) -> Path:
-    """A path; "-" is standard input, and ./- a file."""
-    path = given_path(text)
-    return path if path != STREAM or text == "-" else path.absolute()
-
-
-def _suffix(text: str) -> str:
-    from danet.images import format_of
-
-    suffix = f".{text.removeprefix('.')}"
-    try:
-        format_of(f"picture{suffix}")
-    except DanetError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return suffix
-
-
-def _output(text: str) -> tuple[Path, bool]:
-    """A path, and whether it is named as a folder, which a path does not remember."""
-    return _input(text), text.endswith(("/", os.sep))
-
-
-def _strength(text: str) -> Number:
-    if text == "auto":
-        return "auto"
-    return _number(text, lambda value: 0 <= value < math.inf, "auto or a finite number from 0 on")
-
-
-def _share(text: str) -> float:
-    return _number(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
-
-
-def _positive(text: str) -> float:
-    return _number(text, lambda value: 0 < value < math.inf, "a positive, finite number")
-
-
-def _number(text: str, is_right: Callable[[float], bool], right: str) -> float:
-    """The number that a word says, or an error that says what would be right."""
-    with suppress(ValueError):
-        if is_right(value := float(text)):
-            return value
-    raise argparse.ArgumentTypeError(f"{text!r} is not {right}")
 
 
 def _denoise(options: argparse.Namespace) -> int:
