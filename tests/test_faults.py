@@ -9,6 +9,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,11 @@ def good_files(folder: Path) -> dict[str, bytes]:
         np.save(folder / "deep.npy", pixels(dtype=dtype))
         process_file(folder / "deep.npy", folder / name, lambda values: values)
         files[name] = (folder / name).read_bytes()
+    if find_spec("pyjpegxl"):
+        for name, dtype in [("colours.jxl", "uint8"), ("deep.jxl", "uint16")]:
+            np.save(folder / "deep.npy", pixels(dtype=dtype))
+            process_file(folder / "deep.npy", folder / name, lambda values: values)
+            files[name] = (folder / name).read_bytes()
     return files
 
 

@@ -104,7 +104,7 @@ def test_a_quality_makes_the_file_smaller_and_changes_little(tmp_path: Path) -> 
 def test_what_is_not_read_is_refused_or_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jxl"
     path.write_bytes(imagecodecs.jpegxl_encode(noise(4, 30, 40), planar=True))
-    with pytest.raises(ImageError, match=r"a\.jxl: it holds several pictures or channels"):
+    with pytest.raises(ImageError, match=r"a\.jxl: it holds several pictures, floats, or channels"):
         read_pixels(path)
     path.write_bytes(pyjpegxl.encode_from_numpy(noise(30, 40, 3).astype(np.float32), lossless=True))
     with pytest.raises(ImageError, match=r"a\.jxl: it holds floats"):
@@ -148,3 +148,22 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read_pixels(tmp_path / "a.png")
     with pytest.raises(ConfigError, match=r"pip install 'danet\[jxl\]'"):
         format_of("b.jxl")
+
+
+@pytest.mark.parametrize("bits", [1, 5, 10, 12])
+def test_other_depths_become_8_or_16_bits(tmp_path: Path, bits: int) -> None:
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    values = noise(30, 40, 3, dtype=dtype) % 2**bits
+    content = imagecodecs.jpegxl_encode(values, bitspersample=bits, lossless=True)
+    (tmp_path / "a.jxl").write_bytes(content)
+    expected = np.rint(values / (2**bits - 1) * np.iinfo(dtype).max)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "a.jxl"), expected)
+
+
+def test_the_luminance_of_white_is_kept(tmp_path: Path) -> None:
+    pixels = noise(30, 40, 3, dtype=np.uint16)
+    content = pyjpegxl.encode_from_numpy(pixels, lossless=True, intensity_target=1000)
+    (tmp_path / "a.jxl").write_bytes(content)
+    process_file(tmp_path / "a.jxl", tmp_path / "b.jxl", unchanged)
+    assert pyjpegxl.probe((tmp_path / "b.jxl").read_bytes()).intensity_target == 1000
+    np.testing.assert_array_equal(read_pixels(tmp_path / "b.jxl"), pixels)

@@ -46,16 +46,32 @@ def read_jxl(
         RuntimeError: it is damaged.
         ConfigError: pyjpegxl or imagecodecs is not installed.
     """
+    imagecodecs = require("imagecodecs", "jxl", "a JPEG XL file")
     content = path.read_bytes()
     about = library().probe(content)
     check_size(about.width, about.height)
-    pixels = require("imagecodecs", "jxl", "a JPEG XL file").jpegxl_decode(content)
-    if pixels.size != about.width * about.height * (about.num_color_channels + about.has_alpha):
-        raise ImageError("it holds several pictures or channels of its own; take a file of one")
-    if pixels.dtype.kind == "f":
-        raise ImageError("it holds floats, and 8 or 16 bits are read; take .exr or .tif")
+    if about.bits_per_sample > 16:
+        raise ImageError("it holds floats or more than 16 bits; take .exr or .tif")
+    channels = about.num_color_channels + about.has_alpha
+    shape = (about.height, about.width, channels)[: 3 if channels > 1 else 2]
+    pixels = np.empty(shape, np.uint8 if about.bits_per_sample <= 8 else np.uint16)
+    try:
+        # It refuses an array of another shape before it decodes.
+        imagecodecs.jpegxl_decode(content, out=pixels)
+    except ValueError as error:
+        raise ImageError(
+            "it holds several pictures, floats, or channels beside colours and transparency"
+        ) from error
+    largest = 2**about.bits_per_sample - 1
+    if largest != (whole := np.iinfo(pixels.dtype).max):
+        pixels = np.rint(pixels * (whole / largest)).astype(pixels.dtype)
     lost = {_LOST[kind] for kind in _boxes(content) if kind in _LOST}
-    info = {"icc_profile": about.icc, "xmp": about.xmp, "exif": _upright_exif(about.exif)}
+    info = {
+        "icc_profile": about.icc,
+        "xmp": about.xmp,
+        "exif": _upright_exif(about.exif),
+        "intensity_target": about.intensity_target,
+    }
     return pixels, {"lost": lost} | {key: value for key, value in info.items() if value}
 
 
@@ -67,7 +83,7 @@ def write_jxl(
     Args:
         path: the file.
         pixels: H x W, or H x W x C with C 2, 3 or 4, of uint8 or uint16, upright.
-        info: EXIF, XMP and the colour profile, as in a `Frame`.
+        info: EXIF, XMP and the colour profile, as in a `Frame`, and the luminance of white.
         quality: 1 to 100, as the programs of libjxl have it.
 
     Raises:
@@ -82,6 +98,7 @@ def write_jxl(
         exif=exif and bytes(4) + exif.removeprefix(b"Exif\0\0"),
         xmp=xmp.encode() if isinstance(xmp, str) else xmp,
         icc=info.get("icc_profile"),
+        intensity_target=info.get("intensity_target"),
     )
     path.write_bytes(content)
 
