@@ -155,6 +155,8 @@ def test_other_depths_become_8_or_16_bits(tmp_path: Path, bits: int) -> None:
     dtype = np.uint8 if bits <= 8 else np.uint16
     values = noise(30, 40, 3, dtype=dtype) % 2**bits
     content = imagecodecs.jpegxl_encode(values, bitspersample=bits, lossless=True)
+    if pyjpegxl.probe(content).bits_per_sample != bits:
+        pytest.skip("this imagecodecs writes no such depth")
     (tmp_path / "a.jxl").write_bytes(content)
     expected = np.rint(values / (2**bits - 1) * np.iinfo(dtype).max)
     np.testing.assert_array_equal(read_pixels(tmp_path / "a.jxl"), expected)
