@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -96,6 +97,14 @@ def test_denoise_one_picture_to_a_file(run: Run, weights: Path) -> None:
     expected = danet.Denoiser.from_pretrained(weights, device="cpu")(images.read_image(noisy))
     np.testing.assert_array_equal(pixels("new/clean.png"), np.asarray(expected))
     assert files("new") == ["clean.png"]
+
+
+def test_the_collector_of_garbage_is_as_it_was(run: Run) -> None:
+    frozen = gc.get_freeze_count()
+    picture("a.png")
+    assert run("denoise", "a.png", "-o", "b.png") == 0
+    assert gc.isenabled()
+    assert gc.get_freeze_count() <= frozen
 
 
 def test_denoise_one_picture_to_a_file_of_a_rare_format(run: Run) -> None:

@@ -198,10 +198,16 @@ def test_other_files_are_named(model: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no model for ONNX Runtime"):
         ExportedDenoiser(path)
     other = onnx.load(model)
-    del other.metadata_props[:]  # as of another program
-    onnx.save(other, path)
-    with pytest.raises(WeightsError, match="not a denoiser as `danet export` writes it"):
-        ExportedDenoiser(path)
+    for change in ("size_multiple", "residual", "all"):
+        if change == "all":  # as of another program
+            del other.metadata_props[:]
+        elif change == "residual":  # as of an older export
+            del other.graph.output[1]
+        else:
+            next(one for one in other.metadata_props if one.key == change).value = "0"
+        onnx.save(other, path)
+        with pytest.raises(WeightsError, match="not a denoiser as `danet export` writes it"):
+            ExportedDenoiser(path)
 
 
 def test_a_package_that_is_missing_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

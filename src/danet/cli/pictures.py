@@ -17,6 +17,7 @@ from danet.cli.console import (
     at_least,
     given_path,
     input_path,
+    loading,
     network_settings,
     output_path,
     picture_suffix,
@@ -281,7 +282,8 @@ def _denoise(options: argparse.Namespace) -> int:
         sources, others = sources[:1], sources[1:]
     jobs = denoise_jobs(sources, output, is_folder, options.recursive)
     check_outputs([*jobs, *((other, []) for other in others)])
-    denoiser = _denoiser(options)
+    with loading():
+        denoiser = _denoiser(options)
     denoiser.engine.settings.jobs = options.jobs
     denoise, strength = _denoising(denoiser, options, others), _strength_of(options)
 
@@ -490,11 +492,13 @@ def _shown(pixels: NDArray[Any], light: Light) -> NDArray[Any]:
 def _generate(options: argparse.Namespace) -> int:
     from danet import images
     from danet.images.reading import light_of
-    from danet.pretrained import NoiseGenerator
 
     jobs = generate_jobs(options.pictures, options.output, options.n)
     check_outputs(jobs)
-    generator = NoiseGenerator.from_pretrained(options.weights, **network_settings(options))
+    with loading():
+        from danet.pretrained import NoiseGenerator
+
+        generator = NoiseGenerator.from_pretrained(options.weights, **network_settings(options))
 
     def work(picture: Path, outputs: list[Path]) -> None:
         refuse_folder(picture)

@@ -52,6 +52,8 @@ class SessionEngine:
             self._halo = None if facts["halo"] == "whole picture" else int(facts["halo"])
             self._multiple, border = int(facts["size_multiple"]), int(facts["border"])
             self._bytes_per_pixel = float(facts["bytes_per_pixel"]) + IN_TRANSIT
+            if self._multiple < 1 or min(self._halo or 0, border) < 0 or self._bytes_per_pixel <= 0:
+                raise ValueError("its sizes are none")
         except (KeyError, ValueError) as error:
             raise WeightsError(
                 f"{path}: not a denoiser as `danet export` writes it ({one_line(error)})"
