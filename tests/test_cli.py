@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -1131,3 +1132,38 @@ def test_compare_refuses_in_one_line(
     assert re.match(message, line)
     assert Path("a.png").read_bytes() == before
     assert not Path("page.html").exists()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries go on as ever")
+def test_tensors_take_the_memory_of_those_before_them() -> None:
+    # In a process of its own, since an allocation that failed moves a thread to another heap.
+    program = """
+import resource
+from pathlib import Path
+import torch
+from danet.cli.console import keeping_memory
+
+SIZE = 2**26  # bytes; malloc keeps no block of that size by itself
+
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(SIZE // 4)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+fresh = pages()
+with keeping_memory(2**30):
+    bounded = pages()
+with keeping_memory(None):
+    again = pages()
+    kept = resident()
+assert again < min(fresh, bounded) / 4, (again, fresh, bounded)
+assert resident() < kept - SIZE / 2
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

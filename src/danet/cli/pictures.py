@@ -17,6 +17,7 @@ from danet.cli.console import (
     at_least,
     given_path,
     input_path,
+    keeping_memory,
     loading,
     network_settings,
     output_path,
@@ -300,7 +301,7 @@ def _denoise(options: argparse.Namespace) -> int:
             if options.preserve_times and times is not None:
                 os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    with _picture_limits(options.max_pixels):
+    with keeping_memory(options.max_memory), _picture_limits(options.max_pixels):
         try:
             return do_jobs(
                 jobs,
@@ -514,7 +515,7 @@ def _generate(options: argparse.Namespace) -> int:
         for version, output in zip(versions, outputs, strict=True):
             images.write_frame(replace(clean, pixels=_integers(version)), output)
 
-    with _picture_limits(options.max_pixels):
+    with keeping_memory(options.max_memory), _picture_limits(options.max_pixels):
         return do_jobs(jobs, work, verbose=options.verbose)
 
 

@@ -35,6 +35,8 @@ Latent = Callable[[range, Area], Tensor | NDArray[np.float32]]
 _PLAIN = Treatment()
 # Joined beyond this, small pictures are no faster.
 _BATCH_PIXELS = 2**21
+# On a CPU, getting memory for larger windows takes longer than their smaller halos save.
+_CPU_PIXELS = 2**22
 
 
 class _Plan(NamedTuple):
@@ -159,6 +161,8 @@ class Engine:
         """The window to choose for a number of pixels."""
         if self._halo is None:
             return self._whole(size)
+        if all(device.type == "cpu" for device in self.runtime.devices(self.network)):
+            limit = min(limit, _CPU_PIXELS)
         return choose_window(size, **rules, limit=limit, pictures=pictures, devices=self._devices)
 
     def _whole(self, size: Size) -> Size:

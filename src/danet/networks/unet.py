@@ -31,7 +31,14 @@ def _halved(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(x, weight, stride=2, padding=1)
 
 
-torch.fx.wrap("_halved")  # traced as a whole, for it asks for the type
+def _in_autocast(x: Tensor) -> Tensor:
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
+# Traced as a whole, for they ask for the type.
+torch.fx.wrap("_halved")
+torch.fx.wrap("_in_autocast")
 
 
 class _Halving(nn.Conv2d):
@@ -61,7 +68,8 @@ class _Down(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.block(x)
+        # Outer layers leave them in float32.
+        features = _in_autocast(self.block(x))
         return features, self.downsample(features)
 
 
