@@ -7,6 +7,7 @@ tifffile, of ``danet[formats]``, read and write them.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -159,7 +160,7 @@ def encode_png(pixels: NDArray[Any], options: Mapping[str, Any]) -> bytes:
         options: as for Pillow's ``save``: exif, icc_profile, dpi, pnginfo.
     """
     native = np.ascontiguousarray(pixels, np.uint16)
-    data: bytes = library("imagecodecs").png_encode(native)
+    data: bytes = library("imagecodecs").png_encode(native, strategy=zlib.Z_RLE)
     # Pillow makes the chunks that hold all but the pixels.
     chunks = [
         len(body).to_bytes(4, "big") + name + body + check

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -33,6 +34,8 @@ _QUALITY: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95},
     "AVIF": {"quality": 95},
     "HEIF": {"quality": 95},
+    # Four times as fast as zlib's default, and photographs are longer by 1 to 5 %.
+    "PNG": {"compress_type": zlib.Z_RLE},
 }
 _ANIMATED = ("AVIF", "GIF", "MPO", "PNG", "WEBP")
 _WITH_EXIF = ("AVIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
