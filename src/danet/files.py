@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, locks, and arrays in files that nobody sees."""
+"""Files that are either whole or not there, locks, caches, and arrays in files nobody sees."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from danet.errors import DanetError
 
-__all__ = ["atomic_write", "drop_unfinished", "locked", "scratch_array"]
+__all__ = ["atomic_write", "cache_folder", "drop_unfinished", "locked", "scratch_array"]
 
 
 @contextmanager
@@ -63,6 +63,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # nothing was written, or it was moved
             temporary.unlink()
+
+
+def cache_folder() -> Path:
+    """Where danet keeps what it can make again: below ``HF_HOME``, or ``HF_ASSETS_CACHE``."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_ASSETS_CACHE) / "danet"
 
 
 def drop_unfinished(folder: Path) -> None:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
 from threading import Lock
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from danet import __version__
 from danet.devices import fast_dtype
 from danet.errors import ConfigError, DanetError, DanetWarning, one_line, require
 from danet.inference.memory import is_out_of_memory
-from danet.networks import DenoiserNetwork, GeneratorNetwork
+from danet.inference.openvino_runtime import Residual, kept
+from danet.networks import BACKBONES, DenoiserNetwork, GeneratorNetwork
+from danet.networks.backbone import Backbone, OuterConvolution, OuterTransposed
 
 __all__ = ["DTYPES", "RUNTIMES", "Network", "Runtime"]
 
@@ -182,9 +183,7 @@ class Runtime:
             self._made = network, torch.compile(network)
         return self._made[1]
 
-    def _converted(
-        self, network: Network, dtype: torch.dtype
-    ) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    def _converted(self, network: Network, dtype: torch.dtype) -> Residual:
         """The residual, made for the weights as they are."""
         threads = torch.get_num_threads()
         with _MAKING:
@@ -228,7 +227,7 @@ def _forward(forward: Callable[..., Tensor], device: torch.device, *, joined: bo
     return predict
 
 
-def _adding(network: Network, residual: Callable[[NDArray[Any]], NDArray[Any]]) -> Predict:
+def _adding(network: Network, residual: Residual) -> Predict:
     sign = 1 if isinstance(network, GeneratorNetwork) else -1
 
     def predict(pixels: Tensor) -> Tensor:
@@ -248,43 +247,33 @@ def _adding(network: Network, residual: Callable[[NDArray[Any]], NDArray[Any]]) 
     return predict
 
 
-def _example(network: Network) -> Tensor:
+def _openvino(network: Network, dtype: torch.dtype, threads: int) -> Residual:
+    openvino, backbone = import_module("openvino"), network.backbone
     side = 2 * network.size_multiple
-    return torch.zeros(1, network.channels, side, side)
+
+    def convert() -> Any:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # about its own way through PyTorch
+            return openvino.convert_model(
+                backbone.eval(),
+                example_input=torch.zeros(1, network.channels, side, side),
+                input=[-1, network.channels, -1, -1],
+            )
+
+    in_full = [
+        name
+        for name, layer in backbone.named_modules()
+        if isinstance(layer, OuterConvolution | OuterTransposed)
+    ]
+    # What others make of their weights may change from one process to the next.
+    known = type(backbone) in BACKBONES.values()
+    name = _name(backbone, openvino.__version__) if known else None
+    return kept(name, convert, in_full, threads, _OPENVINO_TYPES[dtype])
 
 
-@cache
-def _core() -> Any:
-    """OpenVINO's core, one for the whole process.
-
-    With its first network it gives the thread a stack for signals, and frees it with the last,
-    in whatever thread that happens: the next signal to the first thread then ends the process.
-    """
-    return import_module("openvino").Core()
-
-
-def _openvino(
-    network: Network, dtype: torch.dtype, threads: int
-) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    openvino = import_module("openvino")
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # about its own way through PyTorch
-        model = openvino.convert_model(
-            network.backbone.eval(),
-            example_input=_example(network),
-            input=[-1, network.channels, -1, -1],
-        )
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": _OPENVINO_TYPES[dtype],
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    compiled = _core().compile_model(model, "CPU", settings)
-
-    computing = Lock()  # it has one place for its results
-
-    def residual(pixels: NDArray[Any]) -> NDArray[Any]:
-        with computing:
-            return np.array(compiled(pixels)[0])
-
-    return residual
+def _name(backbone: Backbone, version: str) -> str:
+    """What differs whenever the converted network does."""
+    digest = hashlib.sha256(f"{__version__} {version} {backbone}".encode())
+    for tensor in backbone.state_dict().values():
+        digest.update(tensor.float().cpu().contiguous().numpy())
+    return digest.hexdigest()

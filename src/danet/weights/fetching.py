@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from danet.errors import DanetError, WeightsError, one_line
+from danet.files import cache_folder
 
 __all__ = ["FetchOptions", "download"]
 
@@ -52,9 +53,7 @@ class FetchOptions:
     @property
     def converted(self) -> Path:
         """The folder of what was converted from the authors' files."""
-        from huggingface_hub import constants
-
-        return Path(self.cache_dir or constants.HF_ASSETS_CACHE) / "danet"
+        return Path(self.cache_dir) / "danet" if self.cache_dir else cache_folder()
 
 
 def download(url: str, part: Path) -> None:
