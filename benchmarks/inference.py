@@ -8,6 +8,7 @@
     python benchmarks/inference.py precision data/nam25 --dtype bfloat16
     python benchmarks/inference.py sample --side 256
     python benchmarks/inference.py start --side 512
+    python benchmarks/inference.py process --megapixels 12
 
 The plain form is the network in float32, in the usual memory layout, on the whole picture.  Each
 form runs in a process of its own, which also multiplies matrices, so that the share of the
@@ -61,6 +62,28 @@ FORMS: dict[str, dict[str, Any]] = {
     "openvino": {"dtype": "float32", "runtime": "openvino"},
     "openvino bfloat16": {"dtype": "bfloat16", "runtime": "openvino"},
 }
+# Whole processes: what they are told beside the files to read and to write.
+PROCESSES: dict[str, list[str]] = {
+    "`photo`": ["--runtime", "torch"],
+    "`photo`, OpenVINO": ["--runtime", "openvino"],
+    "`photo-fast`": ["--runtime", "torch", "--weights", "photo-fast"],
+    "`photo-fast`, OpenVINO": ["--runtime", "openvino", "--weights", "photo-fast"],
+}
+PLAIN = """
+import sys
+import numpy as np
+import torch
+from PIL import Image
+from danet import Denoiser
+
+network = Denoiser("photo", device="cpu").network.eval()
+pixels = torch.from_numpy(np.array(Image.open(sys.argv[1])))
+noisy = pixels.permute(2, 0, 1)[None].float().contiguous() / 255
+with torch.inference_mode():
+    clean = network(noisy).clamp(0, 1)
+pixels = (255 * clean[0]).round().byte().permute(1, 2, 0)
+Image.fromarray(pixels.numpy()).save(sys.argv[2])
+"""
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
@@ -403,6 +426,48 @@ def start(options: argparse.Namespace) -> None:
             print(f"| {form} | {' | '.join(cells)} |")
 
 
+def process(options: argparse.Namespace) -> None:
+    """Print the time of whole processes, from their start to the written file."""
+    tile = Image.open(Path(__file__).parents[1] / "examples" / "noisy.png").convert("RGB")
+    # 4 : 3, in the multiples that the plain form needs.
+    width, height = (
+        round((options.megapixels * 1e6 * ratio) ** 0.5 / 32) * 32 for ratio in (4 / 3, 3 / 4)
+    )
+    picture = Image.new("RGB", (width, height))
+    for left, top in itertools.product(range(0, width, tile.width), range(0, height, tile.height)):
+        picture.paste(tile, (left, top))
+    threads = {"OMP_NUM_THREADS": str(options.threads[0])}
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "noisy.jpg"), Path(folder, "clean.png")
+        picture.save(source, quality=95)
+
+        def measured(line: list[str]) -> tuple[float, float]:
+            before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            subprocess.run([sys.executable, *line], check=True, env=os.environ | threads)
+            spent, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+            return spent, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+        lines = {"plain": ["-c", PLAIN, str(source), str(target)]}
+        for name, words in PROCESSES.items():
+            lines[name] = ["-m", "danet", "denoise", str(source), "-o", str(target), *words]
+        for line in lines.values():  # what is converted and cached is so by now
+            measured(line)
+        # In turn, as the machine's speed changes.
+        rounds = [
+            {name: measured(line) for name, line in lines.items()} for _ in range(options.rounds)
+        ]
+    print(f"{width} x {height} pixels, {options.threads[0]} threads\n")
+    print("| process | s | times plain | of all threads, s | times plain |\n|---|---|---|---|---|")
+    for name in lines:
+        cells = []
+        for clock in (0, 1):
+            ratios = [found["plain"][clock] / found[name][clock] for found in rounds]
+            median = statistics.median(found[name][clock] for found in rounds)
+            ratio = statistics.median(ratios)
+            cells.append(f"{median:.1f} | {ratio:.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -413,6 +478,7 @@ def main() -> None:
         "precision": precision,
         "sample": sample,
         "start": start,
+        "process": process,
     }.items():
         sub = commands.add_parser(name)
         sub.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
@@ -436,6 +502,9 @@ def main() -> None:
             sub.add_argument("--megapixels", type=float, nargs="+", default=[4, 16, 64, 256])
             sub.add_argument("--max-memory", type=read_size, default=None)
             sub.add_argument("--runtime", default="torch")
+        if name == "process":
+            sub.add_argument("--megapixels", type=float, default=12)
+            sub.add_argument("--rounds", type=int, default=3)
         if name == "halo":
             sub.add_argument("picture", type=Path)
             sub.add_argument("--weights", default="photo")
