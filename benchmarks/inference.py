@@ -147,7 +147,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
                 return network(noisy).clamp(0, 1)
 
     else:
-        denoiser = Denoiser(network, **FORMS[form])
+        denoiser = Denoiser(network, border=0, **FORMS[form])  # as the plain form has none
 
         def work() -> torch.Tensor:
             return denoiser(noisy)
