@@ -1,7 +1,7 @@
 """What several test modules use."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,16 @@ torch.set_num_threads(1)
 def seed() -> None:
     """Every test draws the same numbers in every run."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is converted is kept for the tests alone, and not in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("assets")
+        patch.setenv("HF_ASSETS_CACHE", str(folder))
+        patch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(folder))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +18,6 @@ from danet.networks import build
 from danet.pretrained import Denoiser, NoiseGenerator
 
 INSTALLED = ["openvino"] if find_spec("openvino") else []
-
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What OpenVINO converts is not kept."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
