@@ -1035,7 +1035,7 @@ def test_a_warning_is_one_line(
             warnings.warn("slow,\n  but right", DanetWarning, stacklevel=1)
         return 0
 
-    monkeypatch.setattr("danet.cli.pictures.do_jobs", warn)
+    monkeypatch.setattr("danet.cli.denoise.do_jobs", warn)
     assert run("denoise", str(picture("a.png")), "-o", "out") == 0
     assert capsys.readouterr().err == "danet: warning: slow, but right\n"
     assert signal.getsignal(signal.SIGTERM) == handler

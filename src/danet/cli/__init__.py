@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 import danet
-from danet.cli import bench, data, demo, export, pictures, weights
+from danet.cli import bench, data, demo, denoise, export, pictures, weights
 from danet.cli.console import FAILED, complain, given_path, owned_process
 from danet.errors import DanetError, one_line
 
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"danet {danet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    denoise.add_commands(commands)
     pictures.add_commands(commands)
     data.add_commands(commands)
 

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAILED",
+    "PICTURES_STATUS",
     "STREAM",
     "add_border_argument",
+    "add_light_arguments",
+    "add_max_pixels_argument",
     "add_network_arguments",
+    "add_picture_arguments",
     "at_least",
     "complain",
     "given_path",
@@ -36,12 +40,18 @@ __all__ = [
     "network_settings",
     "output_path",
     "owned_process",
+    "picture_limits",
     "picture_suffix",
     "positive",
     "say",
     "share",
     "strength_number",
 ]
+
+PICTURES_STATUS = """\
+exit status: 0 when every picture is done or skipped, 2 when one failed (the others are done all
+the same) or the arguments are wrong, 130 or 143 when interrupted
+"""
 
 FAILED = 2
 # Standard input as a picture to read, standard output as the file to write.
@@ -118,6 +128,51 @@ def _number(text: str, is_right: Callable[[float], bool], right: str) -> float:
         if is_right(value := float(text)):
             return value
     raise argparse.ArgumentTypeError(f"{text!r} is not {right}")
+
+
+def add_picture_arguments(
+    parser: argparse.ArgumentParser, pictures: str, verbose: str, *runtimes: str
+) -> None:
+    """Add the options of a command that makes pictures of pictures.
+
+    Args:
+        parser: of a command.
+        pictures: words on what is given.
+        verbose: words on what --verbose does.
+        *runtimes: as for `add_network_arguments`.
+    """
+    parser.add_argument("pictures", nargs="+", type=input_path, metavar="PICTURES", help=pictures)
+    parser.add_argument("--verbose", action="store_true", help=verbose)
+    add_max_pixels_argument(parser, 2 * 89_478_485)  # as Pillow has it
+    add_network_arguments(parser, *runtimes)
+
+
+def add_light_arguments(parser: argparse.ArgumentParser, larger: str) -> None:
+    """Add the options that say how numbers stand for light, and what becomes of larger ones."""
+    parser.add_argument(
+        "--white",
+        type=positive,
+        metavar="VALUE",
+        help=f"for floats beyond 0 to 1: the value that counts as white; {larger} (default: 1 for "
+        "OpenEXR files)",
+    )
+    parser.add_argument(
+        "--linear",
+        action=argparse.BooleanOptionalAction,
+        help="the numbers of the pictures are proportional to light, or not (default: those of "
+        "OpenEXR files are)",
+    )
+
+
+def add_max_pixels_argument(parser: argparse.ArgumentParser, default: int) -> None:
+    """Add the option that bounds the size of pictures."""
+    parser.add_argument(
+        "--max-pixels",
+        type=at_least(1),
+        default=default,
+        metavar="COUNT",
+        help="pictures of more pixels are refused (default: %(default)s)",
+    )
 
 
 def add_network_arguments(parser: argparse.ArgumentParser, *runtimes: str) -> None:
@@ -312,6 +367,19 @@ def _silence_libtiff() -> None:
 
 def _end(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
+
+
+@contextmanager
+def picture_limits(max_pixels: int) -> Iterator[None]:
+    """Let Pillow refuse larger pictures."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # it warns at this, and refuses at twice
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def complain(line: str) -> None:
