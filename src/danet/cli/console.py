@@ -265,7 +265,7 @@ _GIVEN_BACK = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
 def loading() -> Iterator[None]:
     """Import modules and load weights without the collector of garbage, which finds none in them.
 
-    One pass over all that PyTorch brings takes a tenth of a second, and there are several.
+    Passes over all that PyTorch brings take a share of the start that is felt.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -282,7 +282,8 @@ def keeping_memory(limit: int | None) -> Iterator[None]:
     """Let tensors on the CPU take the memory of those before them, until the block ends.
 
     By itself glibc gives the pages of each large tensor back to the system, which clears those of
-    the next: a third of the time of a large picture.  Other C libraries go on as ever.
+    the next, which takes a good part of the time of a large picture.  Other C libraries go on as
+    ever.
 
     Args:
         limit: what ``--max-memory`` says.  With one nothing is kept: what is kept lies in pieces,
